@@ -1,0 +1,1 @@
+"""Liên thông's shared core: words, events, schemas, registry, Kafka. It knows neither producers nor consumers."""

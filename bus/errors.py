@@ -1,0 +1,170 @@
+"""Every error that users, logs and dead letters see. The class carries the policy, the message the remedy.
+
+::
+
+    BusError
+    ├── InputRefused            what a user gave is wrong            exit 3
+    │   ├── ConfigInvalid
+    │   ├── CatalogInvalid
+    │   ├── RegisterUnknown
+    │   ├── AgencyUnknown
+    │   ├── NotTheWriter
+    │   ├── StateInvalid        a record breaks its register's rules
+    │   ├── FileRefused         an export cannot be read at all
+    │   ├── PathUnwritable
+    │   └── SchemaIncompatible
+    ├── Unavailable (retriable) something is away for now            exit 4
+    │   ├── BrokerUnavailable
+    │   ├── RegistryUnavailable
+    │   ├── DatabaseUnavailable
+    │   └── PortTaken           (not retriable)
+    ├── ConfirmationNeeded      done only when asked for again       exit 5
+    ├── Fenced                  a successor has taken over           exit 6
+    ├── ClusterMismatch         topic and catalogue or positions differ  exit 7
+    └── EventRefused            one event cannot be applied: parked
+        ├── WireInvalid
+        ├── SchemaUnknown
+        ├── BodyInvalid
+        ├── KeyMismatch
+        └── OwnerWrong
+"""
+
+from typing import ClassVar
+
+
+class BusError(Exception):
+    """Anything that Liên thông refuses or cannot do, told in one line without personal data."""
+
+    retriable: ClassVar[bool] = False
+    reason: ClassVar[str] = "error"
+    """Bounded word for metric labels, dead-letter headers and ``--json``."""
+    exit_code: ClassVar[int] = 1
+
+
+class InputRefused(BusError):
+    """What was given is wrong; the message names file, key or field and the remedy."""
+
+    reason = "input_refused"
+    exit_code = 3
+
+
+class ConfigInvalid(InputRefused):
+    reason = "config_invalid"
+
+
+class CatalogInvalid(InputRefused):
+    reason = "catalog_invalid"
+
+
+class RegisterUnknown(InputRefused):
+    reason = "register_unknown"
+
+
+class AgencyUnknown(InputRefused):
+    reason = "agency_unknown"
+
+
+class NotTheWriter(InputRefused):
+    """Only the agency that the catalogue names may write a register (Law 20/2023, Art. 40(3))."""
+
+    reason = "not_the_writer"
+
+
+class StateInvalid(InputRefused):
+    """A record breaks its register's rules. Names fields and rules, never values."""
+
+    reason = "state_invalid"
+
+
+class FileRefused(InputRefused):
+    reason = "file_refused"
+
+
+class PathUnwritable(InputRefused):
+    reason = "path_unwritable"
+
+
+class SchemaIncompatible(InputRefused):
+    reason = "schema_incompatible"
+
+
+class Unavailable(BusError):
+    """Something this needs does not answer; trying again later may help."""
+
+    retriable = True
+    reason = "unavailable"
+    exit_code = 4
+
+
+class BrokerUnavailable(Unavailable):
+    reason = "broker_unavailable"
+
+
+class RegistryUnavailable(Unavailable):
+    reason = "registry_unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    reason = "database_unavailable"
+
+
+class PortTaken(Unavailable):
+    retriable = False
+    reason = "port_taken"
+
+
+class ConfirmationNeeded(BusError):
+    """Would destroy or delete more than it may without being asked twice."""
+
+    reason = "confirmation_needed"
+    exit_code = 5
+
+
+class Fenced(BusError):
+    """A later instance has taken over; this one may write nothing more."""
+
+    reason = "fenced"
+    exit_code = 6
+
+
+class ClusterMismatch(BusError):
+    """The cluster's topics are not those that the catalogue or the stored positions speak of."""
+
+    reason = "cluster_mismatch"
+    exit_code = 7
+
+
+class EventRefused(BusError):
+    """One event cannot be applied. Its neighbours go on; it is parked with this reason."""
+
+    reason = "event_refused"
+
+
+class WireInvalid(EventRefused):
+    """The value does not start with Confluent's five-byte prefix."""
+
+    reason = "wire_invalid"
+
+
+class SchemaUnknown(EventRefused):
+    """The registry has no schema with this id."""
+
+    reason = "schema_unknown"
+
+
+class BodyInvalid(EventRefused):
+    """The Avro body does not decode, or holds what the register forbids."""
+
+    reason = "body_invalid"
+
+
+class KeyMismatch(EventRefused):
+    """The Kafka key is not the key inside the value."""
+
+    reason = "key_mismatch"
+
+
+class OwnerWrong(EventRefused):
+    """The event's source is not a writer of the register."""
+
+    reason = "owner_wrong"

@@ -1,0 +1,1 @@
+"""Adapters: what an agency embeds or runs to publish its registers."""
