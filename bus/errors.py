@@ -21,6 +21,7 @@
     ├── ConfirmationNeeded      done only when asked for again       exit 5
     ├── Fenced                  a successor has taken over           exit 6
     ├── ClusterMismatch         topic and catalogue or positions differ  exit 7
+    ├── ChangesExpired          a cursor of the changes feed is too old
     └── EventRefused            one event cannot be applied: parked
         ├── WireInvalid
         ├── SchemaUnknown
@@ -132,6 +133,12 @@ class ClusterMismatch(BusError):
 
     reason = "cluster_mismatch"
     exit_code = 7
+
+
+class ChangesExpired(BusError):
+    """The feed no longer holds what came after this cursor: read the replica afresh, then follow from its new cursor."""
+
+    reason = "changes_expired"
 
 
 class EventRefused(BusError):

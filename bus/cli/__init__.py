@@ -1,4 +1,4 @@
-"""The command ``lienthong``: finds its groups by entry point, and turns every ``BusError`` into one line and an exit code."""
+"""The command ``lienthong``: finds its groups by entry point; every ``BusError`` is one line and an exit code."""
 
 from bus.cli.app import main
 from bus.cli.console import console, err, print_json

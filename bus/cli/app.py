@@ -13,9 +13,9 @@ ENTRY_POINTS = "lienthong.commands"
 
 
 class CommandsByEntryPoint(TyperGroup):
-    """Loads a group of sub-commands only when it is called, so that ``lookup`` never waits for the adapters' libraries."""
+    """Loads a group only when it is called, so that ``lookup`` never waits for the adapters' libraries."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002 - the framework's signature
+    def list_commands(self, _ctx: typer.Context) -> list[str]:  # type: ignore[override]
         return sorted(point.name for point in entry_points(group=ENTRY_POINTS))
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | TyperGroup | None:  # type: ignore[override]  # noqa: ARG002
@@ -55,7 +55,7 @@ def lienthong(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 on success, 2 for wrong usage, else the code of the error's class (see ``bus.errors``)."""
+    """Run one command and exit: 0 on success, 2 for wrong usage, else the code of the error's class."""
     try:
         app(args=list(argv) if argv is not None else None, prog_name="lienthong")
     except BusError as error:

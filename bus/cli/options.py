@@ -1,0 +1,55 @@
+"""Options that many commands share, with the same names and help everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.settings import KafkaSettings, RegistrySettings, Settings, load_toml
+
+KafkaOption = Annotated[
+    str,
+    typer.Option("--kafka", envvar="LIENTHONG_KAFKA", metavar="HOST:PORT", help="Bootstrap servers of the cluster."),
+]
+CatalogOption = Annotated[
+    Path | None,
+    typer.Option("--catalog", envvar="LIENTHONG_CATALOG", help="Catalogue file; the shipped one by default."),
+]
+PrefixOption = Annotated[
+    str | None,
+    typer.Option("--prefix", envvar="LIENTHONG_PREFIX", help="Topic prefix instead of the catalogue's."),
+]
+RegistryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        envvar="LIENTHONG_REGISTRY",
+        metavar="URL|TOPIC",
+        help="URL of a Confluent-compatible registry, or the embedded registry's topic (_schemas by default).",
+    ),
+]
+ClusterOption = Annotated[
+    Path | None,
+    typer.Option("--cluster", envvar="LIENTHONG_CLUSTER", help="TOML file with [kafka] (TLS, SASL) and [registry]."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for scripts.")]
+
+DEFAULT_KAFKA = "127.0.0.1:9092"
+
+
+class Cluster(Settings):
+    """The cluster that a command speaks to, as ``--cluster`` names it."""
+
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+
+
+def cluster(kafka: str = DEFAULT_KAFKA, registry: str | None = None, file: Path | None = None) -> Cluster:
+    """Settings from the file, then from the options where they say something of their own."""
+    told = load_toml(file, Cluster) if file else Cluster()
+    if kafka != DEFAULT_KAFKA or file is None:
+        told = told.model_copy(update={"kafka": told.kafka.model_copy(update={"bootstrap_servers": kafka})})
+    if registry is not None:
+        where = {"url": registry} if "://" in registry else {"topic": registry}
+        told = told.model_copy(update={"registry": told.registry.model_copy(update=where)})
+    return told

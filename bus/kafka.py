@@ -1,0 +1,127 @@
+"""Kafka clients from our settings, Kafka's errors in our words. aiokafka carries data, confluent-kafka administers."""
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bus.errors import BrokerUnavailable, Fenced
+from bus.settings import KafkaSettings
+
+TRANSACTION_TIMEOUT_MS = 10_000  # below the brokers' transaction.max.timeout.ms of 30 s
+LINGER_MS = 0  # a lone event is sent at once; under load, batches form while the one before is in flight
+
+
+@contextmanager
+def told_plainly(settings: KafkaSettings) -> Iterator[None]:
+    """Turn the clients' errors into ours: Fenced when a successor took over, else BrokerUnavailable."""
+    try:
+        yield
+    except ProducerFenced as error:
+        raise Fenced(
+            "a later instance of this adapter has taken over; this one stops and may send nothing more"
+        ) from error
+    except (KafkaError, KafkaException) as error:
+        raise BrokerUnavailable(
+            f"Kafka at {settings.bootstrap_servers}: {_short(error)}; check that it runs and the address is right",
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    text = str(error.args[0]) if isinstance(error, KafkaException) and error.args else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+@asynccontextmanager
+async def producer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer, started; with ``transactional_id``, one that has fenced all before it."""
+    client = AIOKafkaProducer(
+        **_common(settings),
+        **{
+            "enable_idempotence": True,
+            "acks": "all",
+            "linger_ms": LINGER_MS,
+            "transaction_timeout_ms": TRANSACTION_TIMEOUT_MS,
+            **options,
+        },
+    )
+    try:
+        with told_plainly(settings):
+            await client.start()
+        yield client
+    finally:
+        await client.stop()
+
+
+@asynccontextmanager
+async def consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A read_committed consumer, started, that commits no offsets: positions live beside the rows."""
+    client = AIOKafkaConsumer(
+        **_common(settings),
+        **{
+            "isolation_level": "read_committed",
+            "enable_auto_commit": False,
+            "auto_offset_reset": "none",
+            **options,
+        },
+    )
+    try:
+        with told_plainly(settings):
+            await client.start()
+        yield client
+    finally:
+        await client.stop()
+
+
+def admin(settings: KafkaSettings) -> AdminClient:
+    """A client for topics, ids, ACLs. Blocking: call it from a thread where a loop runs."""
+    options: dict[str, Any] = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "security.protocol": settings.security_protocol,
+        "socket.timeout.ms": settings.request_timeout_ms,
+        "log_level": 0,  # librdkafka writes to stderr by itself; what matters arrives as an exception
+    }
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_password
+        options |= {
+            "sasl.mechanism": settings.sasl_mechanism,
+            "sasl.username": settings.sasl_username,
+            "sasl.password": password.get_secret_value() if password else None,
+        }
+    if settings.security_protocol.endswith("SSL"):
+        options |= {
+            "ssl.ca.location": settings.ssl_cafile and str(settings.ssl_cafile),
+            "ssl.certificate.location": settings.ssl_certfile and str(settings.ssl_certfile),
+            "ssl.key.location": settings.ssl_keyfile and str(settings.ssl_keyfile),
+        }
+    return AdminClient({name: value for name, value in options.items() if value is not None})
+
+
+def _common(settings: KafkaSettings) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+        "request_timeout_ms": settings.request_timeout_ms,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_password
+        common |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": password.get_secret_value() if password else None,
+        }
+    if settings.security_protocol.endswith("SSL"):
+        common["ssl_context"] = _tls(settings)
+    return common
+
+
+def _tls(settings: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.ssl_cafile and str(settings.ssl_cafile))
+    if settings.ssl_certfile:
+        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    return context

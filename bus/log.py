@@ -1,0 +1,32 @@
+"""Logs: structlog, JSON lines on stderr, event names in the past tense, no personal values."""
+
+import logging
+import sys
+
+import structlog
+
+
+def configure(*, json: bool = True, level: int = logging.INFO) -> None:
+    """Set up logging for a process; called once, by a command, never by the library."""
+    renderer = structlog.processors.JSONRenderer(ensure_ascii=False) if json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what we raise or retry, and keys in debug
+
+
+def masked(key: str) -> str:
+    """A key as a log line or a terminal may show it: its first three characters, the rest starred.
+
+    The first three digits of a personal ID say where a birth was registered, not who it is.
+    """
+    return key[:3] + "*" * (len(key) - 3)

@@ -1,0 +1,39 @@
+"""Prometheus metrics, all of them, in one place: names start with ``lienthong_``, labels are bounded."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+published = Counter("lienthong_published_events_total", "Events acknowledged by Kafka.", ["register", "agency", "op"])
+refused = Counter(
+    "lienthong_refused_rows_total", "Records refused before anything was sent.", ["register", "agency", "reason"]
+)
+publish_seconds = Histogram(
+    "lienthong_publish_seconds", "From publish() to Kafka's acknowledgement.", ["register"], buckets=LATENCY_BUCKETS
+)
+
+consumed = Counter(
+    "lienthong_consumed_events_total",
+    "Records committed by a replica, by outcome: applied, superseded, stale, parked, tombstone, marker.",
+    ["register", "outcome"],
+)
+parked = Gauge("lienthong_parked_events", "Events parked in the replica's database, by reason.", ["register", "reason"])
+lag = Gauge("lienthong_lag_events", "Offsets between the replica's position and the last stable offset.", ["register"])
+unstable = Gauge(
+    "lienthong_open_transaction_events",
+    "High watermark less last stable offset: what open transactions hide from every read_committed reader.",
+    ["register"],
+)
+apply_seconds = Histogram(
+    "lienthong_apply_seconds", "One database transaction of a replica.", ["register"], buckets=LATENCY_BUCKETS
+)
+latency_seconds = Histogram(
+    "lienthong_latency_seconds",
+    "From recorded_at to applied, newest event of each batch.",
+    ["register"],
+    buckets=LATENCY_BUCKETS,
+)
+ready = Gauge("lienthong_ready", "1 when the register is caught up and being followed.", ["register"])
+fenced = Counter(
+    "lienthong_fenced_writes_total", "Writes refused because a successor owns the partition.", ["register"]
+)

@@ -1,0 +1,1 @@
+"""Schema registries: two ways to the ids behind one interface."""

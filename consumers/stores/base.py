@@ -1,0 +1,242 @@
+"""The store: where a replica's rows, graves, parked events, counters and positions commit together.
+
+Blocking; used from one thread at a time. Two stores, one conformance suite, and a twin in memory held to it too.
+
+A register has a *live* table that lookups read and, while it fills, a *shadow* beside it. A first bootstrap and a rebuild
+are the same thing: fill the shadow from offset 0 without index work, then finish: newest version per key, graves,
+indexes, swap, all in one transaction. A kill at any moment leaves either the old state or the new one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+import polars as pl
+
+from bus.names import AgencyCode, RegisterName, SubjectKind, TopicName
+
+ENVELOPE: Mapping[str, pl.DataType] = {
+    "op": pl.String(),
+    "key": pl.String(),
+    "version": pl.Int64(),
+    "source": pl.String(),
+    "occurred_at": pl.Datetime("us", "UTC"),
+    "recorded_at": pl.Datetime("us", "UTC"),
+    "event_id": pl.String(),
+    "replaced_by": pl.String(),
+}
+"""Columns of every frame of events, before the state's own. ``op`` is UPSERT, DELETE or MERGE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """How a register lies in a store: a column per state field, nested ones as JSON, and the envelope's columns."""
+
+    register: RegisterName
+    subject: SubjectKind
+    key_field: str
+    subject_key: str
+    columns: Mapping[str, pl.DataType]
+    """State fields in schema order with their Polars types; Struct and List columns become JSON text."""
+    fingerprint: str
+    """Changes when the columns do: a live table with another one wants columns added, and a rebuild for old rows."""
+
+    @property
+    def name(self) -> str:
+        return self.register.replace(".", "_")
+
+
+class Slot(StrEnum):
+    LIVE = "live"
+    SHADOW = "shadow"
+
+
+class Phase(StrEnum):
+    ABSENT = "absent"
+    """Never filled: lookups find nothing."""
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterStatus:
+    register: RegisterName
+    phase: Phase
+    filling: bool
+    """A shadow is being filled (first bootstrap or rebuild)."""
+    fingerprint: str | None
+    """Of the live table's last complete fill; differs from the Table's when old rows lack new columns' values."""
+    generation: int
+    """Rises with every swap; a cursor of the changes feed from before is expired."""
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    topic: TopicName
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a replica stands in one partition."""
+
+    topic_id: str
+    next_offset: int
+    epoch: int
+    caught_up_at: datetime | None
+    """Broker time at which the replica last stood at the end of this partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """One partition's move, refused unless epoch and offset still are what the owner believes."""
+
+    at: Partition
+    epoch: int
+    expected: int
+    next_offset: int
+    caught_up_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An event that could not be applied. Its id is where it came from."""
+
+    register: RegisterName
+    topic: TopicName
+    topic_id: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    """What was wrong, without personal data."""
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    kafka_timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction does to one register."""
+
+    register: RegisterName
+    rows: pl.DataFrame
+    """ENVELOPE and state columns; at most one row per key, the newest of the batch. Nested columns are JSON text."""
+    advances: Sequence[Advance]
+    parked: Sequence[Parked] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcomes decided before the store was asked: superseded, tombstone, marker (parked is counted by the store)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch came to: every row was either applied or stale (equal or lower than what the store holds)."""
+
+    applied: int
+    stale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One subject's state in one register, as the replica holds it."""
+
+    register: RegisterName
+    key: str
+    fields: Mapping[str, Any]
+    """State fields; nested ones as dicts and lists, dates and times as date and datetime (UTC), absent ones None."""
+    version: int
+    source: AgencyCode
+    occurred_at: datetime
+    recorded_at: datetime
+    event_id: str
+    replaced_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the durable feed: the key now is at this version (or gone)."""
+
+    cursor: str
+    register: RegisterName
+    key: str
+    op: str
+    version: int
+    recorded_at: datetime
+
+
+class Store(Protocol):
+    """See the module. All methods may raise DatabaseUnavailable (retriable: nothing of the call has happened)."""
+
+    def open(self, tables: Sequence[Table]) -> None:
+        """Make or widen tables, bookkeeping and one view per subject kind; harmless when all is there.
+
+        A new column is added to the live table with NULL for old rows. Raises ConfigInvalid when the database belongs
+        to something else, PathUnwritable, and (SQLite) Fenced when another process holds the file as its writer.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+    def status(self, register: RegisterName) -> RegisterStatus: ...
+
+    def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]: ...
+
+    def claim(
+        self, register: RegisterName, slot: Slot, partitions: Mapping[Partition, str], owner: str
+    ) -> Mapping[Partition, Position]:
+        """Become owner of partitions (with their topic ids): raise each epoch by one and give the positions, 0 where new.
+
+        Raises ClusterMismatch when a stored topic id differs: the topic was deleted and made again, never mix.
+        """
+        ...
+
+    def apply(self, batch: Batch) -> Outcome:
+        """Bring the live table forward, in one transaction with graves, parked events, changes, counters, positions.
+
+        A higher version wins; equal or lower than the row's or the grave's is stale. DELETE removes the row and leaves a
+        grave; MERGE leaves a row with no state and ``replaced_by``. Raises Fenced: nothing of the batch has happened.
+        """
+        ...
+
+    def begin_fill(self, register: RegisterName) -> None:
+        """Start a shadow from nothing: empty table without indexes, no shadow positions; drops one left unfinished."""
+        ...
+
+    def fill(self, batch: Batch) -> None:
+        """Append a batch to the shadow with its positions, in one transaction; versions are sorted out at the end."""
+        ...
+
+    def finish_fill(self, register: RegisterName) -> Outcome:
+        """Newest version per key, graves, indexes, swap with the live table, positions: one transaction.
+
+        Lookups go on, on the old table, until the swap; the generation rises by one. Counts every row filled as applied (the
+        newest of its key) or stale.
+        """
+        ...
+
+    def counters(self, register: RegisterName) -> Mapping[str, int]:
+        """Records ever consumed by outcome, committed with the rows: a restart loses and doubles none."""
+        ...
+
+    def get(self, register: RegisterName, key: str) -> Row | None: ...
+
+    def subject(self, kind: SubjectKind, subject_key: str) -> Sequence[Row]:
+        """All registers' rows of one subject, from one read snapshot. A merged identity gives its pointer row."""
+        ...
+
+    def rows(self, register: RegisterName) -> pl.DataFrame:
+        """Everything in the live table as ENVELOPE and state columns (nested as JSON), for comparison; order by key."""
+        ...
+
+    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]: ...
+
+    def changes(self, after: str | None, limit: int) -> Sequence[Change]:
+        """Entries after a cursor, oldest first; ``None`` starts at the oldest kept. Raises ChangesExpired."""
+        ...
+
+    def prune(self, graves_before: datetime, changes_before: datetime) -> None:
+        """Forget graves and changes older than these."""
+        ...
