@@ -136,7 +136,7 @@ class ClusterMismatch(BusError):
 
 
 class ChangesExpired(BusError):
-    """The feed no longer holds what came after this cursor: read the replica afresh, then follow from its new cursor."""
+    """The feed no longer holds what came after this cursor: read the replica afresh, then follow from now."""
 
     reason = "changes_expired"
 

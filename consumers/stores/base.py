@@ -2,9 +2,9 @@
 
 Blocking; used from one thread at a time. Two stores, one conformance suite, and a twin in memory held to it too.
 
-A register has a *live* table that lookups read and, while it fills, a *shadow* beside it. A first bootstrap and a rebuild
-are the same thing: fill the shadow from offset 0 without index work, then finish: newest version per key, graves,
-indexes, swap, all in one transaction. A kill at any moment leaves either the old state or the new one.
+A register has a *live* table that lookups read and, while it fills, a *shadow* beside it. A first bootstrap and a
+rebuild are the same thing: fill the shadow from offset 0 without index work, then finish: newest version per key,
+graves, indexes, swap, all in one transaction. A kill at any moment leaves either the old state or the new one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -187,7 +187,7 @@ class Store(Protocol):
     def claim(
         self, register: RegisterName, slot: Slot, partitions: Mapping[Partition, str], owner: str
     ) -> Mapping[Partition, Position]:
-        """Become owner of partitions (with their topic ids): raise each epoch by one and give the positions, 0 where new.
+        """Become owner of partitions (with their topic ids): raise each epoch by one, give the positions, 0 where new.
 
         Raises ClusterMismatch when a stored topic id differs: the topic was deleted and made again, never mix.
         """
@@ -196,8 +196,8 @@ class Store(Protocol):
     def apply(self, batch: Batch) -> Outcome:
         """Bring the live table forward, in one transaction with graves, parked events, changes, counters, positions.
 
-        A higher version wins; equal or lower than the row's or the grave's is stale. DELETE removes the row and leaves a
-        grave; MERGE leaves a row with no state and ``replaced_by``. Raises Fenced: nothing of the batch has happened.
+        A higher version wins; equal or lower than the row's or the grave's is stale. DELETE removes the row and leaves
+        a grave; MERGE leaves a row with no state and ``replaced_by``. Raises Fenced: nothing of the batch has happened.
         """
         ...
 
@@ -212,8 +212,8 @@ class Store(Protocol):
     def finish_fill(self, register: RegisterName) -> Outcome:
         """Newest version per key, graves, indexes, swap with the live table, positions: one transaction.
 
-        Lookups go on, on the old table, until the swap; the generation rises by one. Counts every row filled as applied (the
-        newest of its key) or stale.
+        Lookups go on, on the old table, until the swap; the generation rises by one. Counts every row filled as
+        applied (the newest of its key) or stale.
         """
         ...
 
