@@ -1,0 +1,160 @@
+"""One real Kafka node, broker and controller in one JVM, on loopback only."""
+
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from bus.errors import BrokerUnavailable
+from bus.local.java import LOGGING_JARS, java_command, java_process, log_to, run_tool
+from bus.local.layout import BrokerPorts, Layout
+from bus.local.ports import LOOPBACK, must_be_free
+from bus.local.process import tail
+
+KAFKA_JARS = ("org.apache.kafka:kafka_2.13:4.3.1", *LOGGING_JARS)
+JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Djava.awt.headless=true")
+POLL_SECONDS = 0.1
+
+
+def broker_properties(layout: Layout, node: BrokerPorts, data: Path) -> dict[str, str]:
+    """Return one node's settings: DESIGN's for a cluster, scaled down where a laptop needs it.
+
+    Internal topics have 4 partitions instead of 50, and a group does not wait for members who might come, so that starting
+    takes seconds. With three brokers every topic has three copies, two of which must be in sync.
+    """
+    copies = min(3, len(layout.brokers))
+    in_sync = 2 if copies == 3 else 1
+    voters = ",".join(f"{each.node_id}@{LOOPBACK}:{each.controller_port}" for each in layout.brokers)
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(node.node_id),
+        "controller.quorum.voters": voters,
+        "listeners": f"CLIENT://{LOOPBACK}:{node.port},CONTROLLER://{LOOPBACK}:{node.controller_port}",
+        "advertised.listeners": f"CLIENT://{LOOPBACK}:{node.port}",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENT",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": str(copies),
+        "min.insync.replicas": str(in_sync),
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": str(copies),
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": str(copies),
+        "transaction.state.log.min.isr": str(in_sync),
+        "share.coordinator.state.topic.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": str(copies),
+        "share.coordinator.state.topic.min.isr": str(in_sync),
+        "transaction.max.timeout.ms": "30000",
+        "group.initial.rebalance.delay.ms": "0",
+        "broker.session.timeout.ms": "6000",
+        "log.cleaner.backoff.ms": "1000",
+        "log.cleaner.dedupe.buffer.size": str(32 * 1024 * 1024),
+    }
+
+
+class KafkaNode:
+    """One node in its directory: settings, data, logs, pid."""
+
+    def __init__(self, layout: Layout, node: BrokerPorts, directory: Path, settings: Mapping[str, str]) -> None:
+        self.node_id = node.node_id
+        self.name = f"kafka-{node.node_id}"
+        self.port = node.port
+        self.log = directory / "broker.log"
+        self.process = java_process(self.name, directory)
+        self._layout = layout
+        self._node = node
+        self._directory = directory
+        self._settings = settings
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def start(self, class_path: Sequence[Path], *, ready_within_seconds: float = 60) -> None:
+        """Start this node and wait until it answers as a member of the cluster."""
+        self.launch(class_path)
+        self.wait_ready(ready_within_seconds)
+
+    def launch(self, class_path: Sequence[Path]) -> None:
+        """Start the JVM, formatting the data folder the first time; does nothing if it runs."""
+        if self.process.find() is not None:
+            return
+        for port in (self.port, self._node.controller_port):
+            must_be_free(port, self.name, "stop that process, or choose others with --port or --fresh")
+        properties = self._write_properties()
+        if not (self._data / "meta.properties").exists():
+            run_tool(
+                "kafka.tools.StorageTool",
+                ["format", "--ignore-formatted", "-t", self._layout.cluster_id, "-c", str(properties)],
+                class_path,
+                (
+                    "-XX:+UseSerialGC",
+                    "-XX:TieredStopAtLevel=1",
+                    *log_to(self._directory / "format.log", self._directory),
+                ),
+            )
+        options = (*JVM_OPTIONS, *log_to(self.log, self._directory))
+        self.process.start(java_command("kafka.Kafka", [str(properties)], class_path, options))
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Wait until the node answers metadata requests and lists itself; raise with its log's end if it dies."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.find() is None:
+                raise BrokerUnavailable(f"{self.name} died while starting; the end of its log:\n{self._last_words()}")
+            if _listens(self.port) and self.node_id in members(self.bootstrap_servers):
+                return
+            time.sleep(POLL_SECONDS)
+        raise BrokerUnavailable(f"{self.name} did not answer within {seconds:.0f} s; see {self.log}")
+
+    def stop(self, seconds: float = 15) -> None:
+        """SIGTERM, then SIGKILL when ``seconds`` have passed."""
+        self.process.ask_to_stop()
+        self.process.wait_stopped(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye to the cluster, no flush."""
+        self.process.kill()
+
+    def pause(self) -> None:
+        """SIGSTOP: a node that hangs; the cluster gives it up after ``broker.session.timeout.ms``."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+    def _write_properties(self) -> Path:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / "server.properties"
+        properties = broker_properties(self._layout, self._node, self._data) | dict(self._settings)
+        path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        return path
+
+    def _last_words(self) -> str:
+        return tail(self.log, 8) + "\n" + self.process.last_lines(4)
+
+
+def members(bootstrap_servers: str) -> set[int]:
+    """Return the ids of the brokers that the cluster lists; empty when nothing answers yet."""
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": 2000})
+    try:
+        return set(client.list_topics(timeout=2).brokers)
+    except KafkaException:
+        return set()
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=1):
+            return True
+    except OSError:
+        return False
