@@ -5,6 +5,7 @@ Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2 (binary content mo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from bus.errors import BodyInvalid
@@ -55,16 +56,18 @@ class Tombstone:
     event_id: str
     version: int
     source: str
+    recorded_at: datetime
 
 
 def read_tombstone(headers: Iterable[tuple[str, bytes]]) -> Tombstone:
-    """Raises BodyInvalid when the headers do not name version, event id and source."""
+    """Raises BodyInvalid when the headers do not name version, event id, source and time."""
     found = dict(headers)
     try:
         return Tombstone(
             event_id=str(UUID(found["ce_id"].decode())),
             version=int(found[VERSION]),
             source=found["ce_source"].decode().removeprefix("/agencies/"),
+            recorded_at=datetime.fromisoformat(found["ce_time"].decode()),
         )
     except (KeyError, ValueError) as error:
-        raise BodyInvalid(f"tombstone without readable {VERSION}, ce_id and ce_source headers") from error
+        raise BodyInvalid(f"tombstone without readable {VERSION}, ce_id, ce_source and ce_time headers") from error

@@ -1,0 +1,278 @@
+"""A lane: one register's topics, read in order into one slot of the store.
+
+``fetch → decode → merge → commit``, where the database works on one batch while the next is fetched and decoded. A lone
+event is committed at once; while the database is busy, what arrives gathers into one larger batch, up to ``max_batch``.
+Rows and positions commit together, so a lane that is killed anywhere goes on from the last commit, and one whose
+partitions a successor has claimed is refused by the database.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from bus import kafka, metrics, wire
+from bus.catalog import Register
+from bus.errors import ClusterMismatch, Fenced
+from bus.event import MARKER_KEY
+from bus.names import SchemaId, TopicName
+from bus.settings import KafkaSettings
+from consumers.merging import merge
+from consumers.reading.book import Reader, SchemaBook
+from consumers.reading.rows import Reading, Source, decode_rows
+from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot
+from consumers.thread import StoreThread
+
+FETCH_BYTES = 4 * 1024 * 1024  # a partition's share of one fetch; twelve of them bound what waits in memory
+IDLE_MS = 200  # how soon a stop is noticed; an event that arrives ends the wait at once
+GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
+TOUCH_SECONDS = 60.0  # how often a quiet lane says that it is still caught up
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a register comes from: its topics, their writers and ids, how many partitions each has."""
+
+    register: Register
+    sources: Mapping[TopicName, Source]
+    partitions: Sequence[Partition]
+
+    def ids(self) -> dict[Partition, str]:
+        return {at: self.sources[at.topic].topic_id for at in self.partitions}
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What one gathering came to: records in order per partition, and where each partition now stands."""
+
+    records: list[ConsumerRecord] = field(default_factory=list)
+    offsets: dict[Partition, int] = field(default_factory=dict)
+
+
+class Lane:
+    """Reads from the stored positions on until told to stop, or until a condition on its positions holds."""
+
+    def __init__(
+        self,
+        route: Route,
+        slot: Slot,
+        book: SchemaBook,
+        store: StoreThread,
+        settings: KafkaSettings,
+        *,
+        owner: str,
+        max_batch: int,
+        widen: Callable[[Reader], Awaitable[None]],
+    ) -> None:
+        self._route, self._slot, self._book, self._store = route, slot, book, store
+        self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
+        self._name = route.register.name
+        self._stack = AsyncExitStack()
+        self._pending: asyncio.Task[None] | None = None
+        self._touched = time.monotonic()
+        self.positions: dict[Partition, Position] = {}
+        """As last committed."""
+        self._sent: dict[Partition, int] = {}
+        """As the batch that the database works on will leave them."""
+        self.ends: dict[Partition, int] = {}
+        """Last stable offsets when the lane began."""
+        self.stop = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Claim the partitions and seek to where the store stands. Raises ClusterMismatch, Unavailable."""
+        self.positions = dict(
+            await self._store(self._store.store.claim, self._name, self._slot, self._route.ids(), self._owner)
+        )
+        self._sent = {at: position.next_offset for at, position in self.positions.items()}
+        self._consumer = await self._stack.enter_async_context(
+            kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
+        )
+        with kafka.told_plainly(self._settings):
+            await self._seek(self._consumer)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._pending is not None:
+            await asyncio.wait({self._pending})
+            if not self._pending.cancelled():
+                self._pending.exception()  # seen: whoever ran the lane has it already, or is leaving for another reason
+        await self._stack.aclose()
+
+    async def _seek(self, consumer: AIOKafkaConsumer) -> None:
+        assigned = {_kafka(at): at for at in self._route.partitions}
+        consumer.assign(list(assigned))
+        ends = await consumer.end_offsets(list(assigned))
+        self.ends = {assigned[tp]: offset for tp, offset in ends.items()}
+        for at in self._route.partitions:
+            standing = self.positions[at].next_offset
+            if standing > self.ends[at]:
+                raise ClusterMismatch(
+                    f"{at.topic} partition {at.partition} ends at {self.ends[at]}, before this replica's position "
+                    f"{standing}: the log was cut; rebuild this replica",
+                )
+            consumer.seek(_kafka(at), standing)
+
+    def reached(self, offsets: Mapping[Partition, int]) -> bool:
+        """Whether everything before these offsets is committed."""
+        return all(self.positions[at].next_offset >= offset for at, offset in offsets.items())
+
+    async def run(self, until: Callable[[], bool] | None = None, moved: Callable[[], None] | None = None) -> None:
+        """Read and commit until ``until()`` holds or ``stop`` is set; what was taken is committed before it returns.
+
+        Raises Fenced when a successor owns a partition, ClusterMismatch, Unavailable; the store then stands as after
+        the last commit.
+        """
+        while not self.stop.is_set() and not (until is not None and until()):
+            chunk = await self._gather()
+            batch = await self._batch(chunk) if self._worth(chunk) else None
+            await self._settle()
+            if batch is not None:
+                self._pending = asyncio.create_task(self._commit(batch), name=f"commit {self._name}")
+            if moved is not None:
+                moved()
+        await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait for the batch that the database works on; raises what it raised."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            await pending
+
+    async def _gather(self) -> Chunk:
+        chunk = Chunk()
+        with kafka.told_plainly(self._settings):
+            while not self.stop.is_set():
+                busy = self._pending is not None and not self._pending.done()
+                room = self._max_batch - len(chunk.records)
+                got = await self._fetch(GATHER_MS if busy or chunk.records else IDLE_MS, room)
+                for records in got.values():
+                    chunk.records.extend(records)
+                if len(chunk.records) >= self._max_batch or not busy:
+                    break
+        for at in self._route.partitions:
+            chunk.offsets[at] = await self._consumer.position(_kafka(at))
+        return chunk
+
+    async def _fetch(self, timeout_ms: int, room: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+        try:
+            got: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=timeout_ms, max_records=room
+            )
+        except OffsetOutOfRangeError as error:
+            raise ClusterMismatch(
+                f"{self._name}: the log no longer has this replica's position; rebuild this replica"
+            ) from error
+        return got
+
+    def _worth(self, chunk: Chunk) -> bool:
+        """A commit is due for records, for positions that markers moved, and once a minute to say: still caught up."""
+        return bool(chunk.records) or chunk.offsets != self._sent or time.monotonic() - self._touched > TOUCH_SECONDS
+
+    async def _batch(self, chunk: Chunk) -> Batch:
+        await self._learn(chunk.records)
+        decoded = decode_rows(self._reading(), chunk.records)
+        merged = merge(decoded.events)
+        counts = {**decoded.counts, "superseded": merged.superseded, "tombstone": merged.tombstones}
+        batch = Batch(
+            register=self._name,
+            rows=merged.rows.drop("record"),
+            advances=self._advances(chunk.offsets),
+            parked=decoded.parked,
+            counts={outcome: n for outcome, n in counts.items() if n},
+        )
+        self._sent = chunk.offsets
+        self._touched = time.monotonic()
+        return batch
+
+    async def _learn(self, records: Sequence[ConsumerRecord]) -> None:
+        """Know the schemas of these records; a newer version of the register widens the tables first."""
+        before = self._book.reader
+        await self._book.learn(_schema_ids(records))
+        if self._book.reader is not before and self._book.reader is not None:
+            await self._settle()
+            await self._widen(self._book.reader)
+
+    def _reading(self) -> Reading:
+        reader = self._book.reader
+        if reader is None:
+            raise ClusterMismatch(f"{self._name}: no schema is released; run `lienthong schemas publish`")
+        return Reading(self._route.register, reader.table, self._route.sources, reader.schema, self._book.writers)
+
+    def _advances(self, offsets: Mapping[Partition, int]) -> list[Advance]:
+        """Moves from where the batch before leaves the positions; only what moved, or all to say: still caught up."""
+        now = datetime.now(UTC)
+        return [
+            Advance(at, self.positions[at].epoch, self._sent[at], offset, now if self._at_end(at, offset) else None)
+            for at, offset in offsets.items()
+            if offset != self._sent[at] or self._at_end(at, offset)
+        ]
+
+    def _at_end(self, at: Partition, offset: int) -> bool:
+        stable = self._consumer.last_stable_offset(_kafka(at))
+        return stable is not None and offset >= stable
+
+    async def _commit(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        outcome = await self._write(batch)
+        for move in batch.advances:
+            self.positions[move.at] = replace(
+                self.positions[move.at],
+                next_offset=move.next_offset,
+                caught_up_at=move.caught_up_at or self.positions[move.at].caught_up_at,
+            )
+        self._measure(batch, outcome, time.perf_counter() - began)
+
+    async def _write(self, batch: Batch) -> Outcome:
+        store = self._store.store
+        try:
+            if self._slot is Slot.LIVE:
+                return await self._store(store.apply, batch)
+            await self._store(store.fill, batch)
+        except Fenced:
+            metrics.fenced.labels(self._name).inc()
+            raise
+        return Outcome(applied=0, stale=0)
+
+    def _measure(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
+        metrics.apply_seconds.labels(self._name).observe(seconds)
+        counts = {**batch.counts, "applied": outcome.applied, "stale": outcome.stale, "parked": len(batch.parked)}
+        for name, n in counts.items():
+            metrics.consumed.labels(self._name, name).inc(n)
+        newest = batch.rows.get_column("recorded_at").max()
+        if self._slot is Slot.LIVE and isinstance(newest, datetime):
+            metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))
+        metrics.lag.labels(self._name).set(self.lag())
+        metrics.unstable.labels(self._name).set(self._unstable())
+
+    def lag(self) -> int:
+        """Offsets between the committed positions and the last stable offsets, as of the last fetch."""
+        stable = {at: self._consumer.last_stable_offset(_kafka(at)) for at in self._route.partitions}
+        return sum(max((end or 0) - self.positions[at].next_offset, 0) for at, end in stable.items())
+
+    def _unstable(self) -> int:
+        """What open transactions hide: high watermarks less last stable offsets."""
+        pairs = [
+            (self._consumer.highwater(_kafka(at)), self._consumer.last_stable_offset(_kafka(at)))
+            for at in self._route.partitions
+        ]
+        return sum(max(high - stable, 0) for high, stable in pairs if high is not None and stable is not None)
+
+
+def _kafka(at: Partition) -> TopicPartition:
+    return TopicPartition(at.topic, at.partition)
+
+
+def _schema_ids(records: Sequence[ConsumerRecord]) -> set[SchemaId]:
+    """Ids in the records' prefixes; a value too short or with another first byte names none, and is parked later."""
+    prefixes = {record.value[: wire.PREFIX_BYTES] for record in records if record.value and record.key != MARKER_KEY}
+    return {
+        SchemaId(int.from_bytes(prefix[1:], "big"))
+        for prefix in prefixes
+        if len(prefix) == wire.PREFIX_BYTES and prefix[0] == 0
+    }

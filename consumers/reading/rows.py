@@ -1,0 +1,138 @@
+"""The row way: a record at a time through fastavro. The reference that the columnar way is held to, and its fallback."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+from aiokafka import ConsumerRecord
+
+from bus import codec, wire
+from bus.catalog import Register
+from bus.errors import BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, SchemaUnknown
+from bus.event import MARKER_KEY, Event, Op
+from bus.headers import read_tombstone
+from bus.names import AgencyCode, SchemaId, TopicName
+from consumers.reading.decoded import Decoded, frame_schema, park
+from consumers.stores.base import Parked, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose topic a record came from."""
+
+    writer: AgencyCode
+    topic_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that decoding needs to know; nothing of it changes within a batch."""
+
+    register: Register
+    table: Table
+    sources: Mapping[TopicName, Source]
+    reader: codec.ParsedSchema
+    writers: Mapping[SchemaId, codec.ParsedSchema]
+    """Every schema id that the batch names and the registry knows."""
+
+
+def decode_rows(reading: Reading, records: Sequence[ConsumerRecord]) -> Decoded:
+    """Decode record by record; what is refused is parked, its neighbours go on."""
+    rows: list[dict[str, Any]] = []
+    parked: list[Parked] = []
+    markers = 0
+    for place, record in enumerate(records):
+        if record.key == MARKER_KEY:
+            markers += 1
+            continue
+        try:
+            rows.append({**_row(reading, record), "record": place})
+        except EventRefused as error:
+            parked.append(park(reading.register.name, record, reading.sources[record.topic].topic_id, error))
+    events = pl.DataFrame(rows, schema=frame_schema(reading.table), orient="row")
+    return Decoded(events, parked, {"marker": markers} if markers else {})
+
+
+def _row(reading: Reading, record: ConsumerRecord) -> dict[str, Any]:
+    key = _key(record)
+    if record.value is None:
+        return _tombstone(reading, record, key)
+    schema_id, body = wire.split(record.value)
+    writer = reading.writers.get(schema_id)
+    if writer is None:
+        raise SchemaUnknown(f"schema id {schema_id} is not in the registry")
+    event = codec.decode(reading.register.name, body, writer, reading.reader)
+    _check(reading, record, key, event)
+    return {
+        "op": str(event.op),
+        "key": key,
+        "version": event.version,
+        "source": event.source,
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "event_id": str(event.event_id),
+        "replaced_by": event.replaced_by,
+        "tombstone": False,
+        **_columns(reading.table, event.state or {}),
+    }
+
+
+def _key(record: ConsumerRecord) -> str:
+    try:
+        return bytes(record.key or b"").decode("utf-8", "strict") or _no_key()
+    except UnicodeDecodeError as error:
+        raise KeyMismatch("record key is not UTF-8") from error
+
+
+def _no_key() -> str:
+    raise KeyMismatch("record has no key")
+
+
+def _tombstone(reading: Reading, record: ConsumerRecord, key: str) -> dict[str, Any]:
+    said = read_tombstone(record.headers)
+    if said.source != reading.sources[record.topic].writer:
+        raise OwnerWrong("tombstone does not come from the topic's writer")
+    return {
+        "op": "DELETE",
+        "key": key,
+        "version": said.version,
+        "source": said.source,
+        "occurred_at": said.recorded_at,
+        "recorded_at": said.recorded_at,
+        "event_id": said.event_id,
+        "replaced_by": None,
+        "tombstone": True,
+    }
+
+
+def _check(reading: Reading, record: ConsumerRecord, key: str, event: Event) -> None:
+    if event.key != key:
+        raise KeyMismatch("record key and the key inside the event differ")
+    if event.source != reading.sources[record.topic].writer:
+        raise OwnerWrong("event's source is not the writer of this topic")
+    if event.op is Op.UPSERT and (event.state is None or event.state.get(reading.register.key_field) != key):
+        raise KeyMismatch(f"state is missing or its {reading.register.key_field} is not the event's key")
+    if event.op is not Op.UPSERT and event.state is not None:
+        raise BodyInvalid(f"{event.op} carries a state")
+    if (event.op is Op.MERGE) != (event.replaced_by is not None):
+        raise BodyInvalid("replaced_by goes with MERGE, and with nothing else")
+
+
+def _columns(table: Table, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _json(value) if dtype.is_nested() and (value := state.get(name)) is not None else state.get(name)
+        for name, dtype in table.columns.items()
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_iso)
+
+
+def _iso(value: object) -> str:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form here")
