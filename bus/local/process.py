@@ -1,7 +1,7 @@
 """A server process that outlives the command that started it, found again by its pid file.
 
-A pid alone may have passed to a stranger, after a crash or a reboot; so the pid file also keeps the time at which the process
-was created, and only a process with both is ours.
+A pid alone may have passed to a stranger, after a crash or a reboot; so the pid file also keeps the time at which the
+process was created, and only a process with both is ours.
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Literal
 
 import psutil
 
-from bus.errors import Unavailable
-
 ProcessState = Literal["running", "paused", "stopped"]
 
 POLL_SECONDS = 0.05
+KILL_SECONDS = 10.0
+"""A killed process goes at once, unless it hangs in the kernel, and then no waiting helps."""
 CREATED_TOLERANCE_SECONDS = 2.0
 """The creation time is computed from the boot time, which moves a little when the clock is set."""
 
@@ -32,7 +32,7 @@ class ServerProcess:
         self._pid_file = pid_file
 
     def start(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        """Start ``command`` in a session of its own, its output appended to the log; does nothing if it runs already."""
+        """Start ``command`` in a session of its own, its output appended to the log; nothing if it runs already."""
         if self.find() is not None:
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +50,13 @@ class ServerProcess:
     def adopt(self, pid: int) -> None:
         """Remember a process that something else started."""
         self._pid_file.parent.mkdir(parents=True, exist_ok=True)
-        self._pid_file.write_text(json.dumps({"pid": pid, "created": psutil.Process(pid).create_time()}))
+        kept = {"pid": pid, "created": psutil.Process(pid).create_time()}
+        self._pid_file.write_text(json.dumps(kept), encoding="utf-8")
 
     def find(self) -> psutil.Process | None:
         """Return the living process, or None; a zombie child of ours is reaped."""
         try:
-            kept = json.loads(self._pid_file.read_text())
+            kept = json.loads(self._pid_file.read_text(encoding="utf-8"))
             process = psutil.Process(kept["pid"])
             if abs(process.create_time() - kept["created"]) > CREATED_TOLERANCE_SECONDS:
                 return None
@@ -98,7 +99,8 @@ class ServerProcess:
         family = [process, *process.children(recursive=True)]
         for each in family:
             _send(each, signal.SIGKILL)
-        while any(_lives(each) for each in family):
+        deadline = time.monotonic() + KILL_SECONDS
+        while any(_lives(each) for each in family) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def pause(self) -> None:
@@ -108,15 +110,6 @@ class ServerProcess:
     def resume(self) -> None:
         """SIGCONT: the process goes on where it was paused."""
         self._signal(signal.SIGCONT)
-
-    def last_lines(self, count: int = 8) -> str:
-        """Return the end of the log, for an error text."""
-        return tail(self.log, count)
-
-    def must_live(self) -> None:
-        """Raise ``Unavailable`` with the end of the log when the process has died."""
-        if self.find() is None:
-            raise Unavailable(f"{self.name} died while starting; the end of {self.log}:\n{self.last_lines()}")
 
     def _signal(self, number: signal.Signals) -> None:
         process = self.find()

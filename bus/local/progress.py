@@ -35,6 +35,9 @@ class Silent:
         yield lambda _count: None
 
 
+SILENT = Silent()
+
+
 class ConsoleReport:
     """Tells people: with a moving bar when ``console`` is a terminal, else with a line per 16 MiB."""
 

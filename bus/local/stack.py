@@ -1,75 +1,47 @@
-"""The local stack: real Kafka and, when asked for, real PostgreSQL in one directory, started detached and found again."""
+"""The local stack: real Kafka and, when asked for, real PostgreSQL in one directory, detached and found again."""
 
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from bus.errors import ConfigInvalid, PathUnwritable
+from bus.errors import ConfigInvalid
 from bus.local.kafka import KAFKA_JARS, KafkaNode
-from bus.local.layout import Layout, new_layout, read_layout, with_first_port, with_postgres, write_layout
-from bus.local.maven import jars, locked
+from bus.local.layout import Layout, Wish, read_layout, settle, write_layout
+from bus.local.locking import locked, writing_in
+from bus.local.maven import DEFAULT_CACHE, jars
 from bus.local.postgres import PostgresNode
-from bus.local.process import ProcessState
-from bus.local.progress import Report, Silent
+from bus.local.progress import SILENT, Report
+from bus.local.status import NodeStatus, StackStatus
 
 DEFAULT_DIRECTORY = Path(".lienthong")
-DEFAULT_CACHE = Path("~/.cache/lienthong").expanduser()
-
-
-class NodeStatus(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    kind: Literal["kafka", "postgres"]
-    state: ProcessState
-    pid: int | None
-    port: int
-    log: Path
-
-
-class StackStatus(BaseModel):
-    """What a directory's stack is and does now. Addresses are given whether or not the servers run."""
-
-    model_config = ConfigDict(frozen=True)
-
-    directory: Path
-    bootstrap_servers: str | None
-    postgres_url: str | None
-    nodes: tuple[NodeStatus, ...]
-
-    @property
-    def running(self) -> bool:
-        """Whether there are nodes and all of them run."""
-        return bool(self.nodes) and all(node.state == "running" for node in self.nodes)
 
 
 class LocalStack:
     """One directory's stack.
 
-    The directory decides: ports, number of brokers and data survive ``down`` and ``up``. ``brokers``, ``postgres`` and
-    ``port`` matter the first time; later ``postgres`` may add the database and ``port`` may move the brokers.
+    The directory decides: ports, number of brokers and data survive ``down`` and ``up``. ``brokers`` matters the first
+    time; ``postgres`` may add the database later; ``port`` and ``postgres_port`` may move what is stopped. ``settings``
+    override Kafka's for as long as this object starts the nodes.
     """
 
     def __init__(
         self,
-        directory: Path,
+        directory: Path = DEFAULT_DIRECTORY,
         *,
         brokers: int | None = None,
         postgres: bool = False,
         port: int | None = None,
+        postgres_port: int | None = None,
         cache: Path = DEFAULT_CACHE,
-        report: Report | None = None,
+        report: Report = SILENT,
         settings: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory.absolute()
-        self._brokers = brokers
-        self._wants_postgres = postgres
-        self._port = port
-        self._cache = cache
-        self._report = report or Silent()
+        self._wish = Wish(brokers=brokers, postgres=postgres, port=port, postgres_port=postgres_port)
+        self._cache = cache.absolute()
+        self._report = report
         self._settings = settings or {}
 
     def up(self, *, fresh: bool = False) -> StackStatus:
@@ -78,7 +50,7 @@ class LocalStack:
         A second ``up`` beside this one waits and then finds all running. ``fresh`` erases the data first. Raises
         ``PathUnwritable``, ``PortTaken``, ``ConfigInvalid`` or, with the end of the server's log, ``Unavailable``.
         """
-        with locked(self._lock_file):
+        with locked(self._lock_file, self._report.say), writing_in(self.directory):
             if fresh:
                 self._stop()
                 self._erase()
@@ -92,39 +64,40 @@ class LocalStack:
         layout = read_layout(self._layout_file)
         if layout is None:
             return StackStatus(directory=self.directory, bootstrap_servers=None, postgres_url=None, nodes=())
-        kafka = tuple(
-            NodeStatus(name=n.name, kind="kafka", state=n.process.state, pid=n.process.pid, port=n.port, log=n.log)
-            for n in self._kafka_nodes(layout)
-        )
         database = self._postgres_node(layout)
         return StackStatus(
             directory=self.directory,
             bootstrap_servers=layout.bootstrap_servers,
             postgres_url=database.url if database else None,
-            nodes=kafka + ((_database_status(database),) if database else ()),
+            nodes=tuple(_status(node) for node in self._nodes(layout)),
         )
 
-    def down(self) -> None:
-        """Stop every server, gently and then firmly. Data and ports stay. Does nothing when none runs."""
-        if self._layout_file.exists():
-            with locked(self._lock_file):
-                self._stop()
-
-    def class_path(self) -> list[Path]:
-        """Return Kafka's jars, downloading them the first time."""
-        return jars(KAFKA_JARS, cache=self._cache, report=self._report)
+    def down(self) -> bool:
+        """Stop every server, gently and then firmly, and tell whether any ran. Data and ports stay."""
+        if not self._layout_file.exists():
+            return False
+        with locked(self._lock_file, self._report.say):
+            return self._stop()
 
     def node(self, node_id: int) -> KafkaNode:
         """Return one broker of a stack that was started, to stop, start, kill, pause or resume it alone."""
-        return next(node for node in self._kafka_nodes(self._layout()) if node.node_id == node_id)
+        return self._kafka_nodes(self._layout())[node_id - 1]
 
     @property
     def database(self) -> PostgresNode:
         """The PostgreSQL server of a stack that was started with one."""
         node = self._postgres_node(self._layout())
         if node is None:
-            raise ConfigInvalid(f"{self.directory} has no PostgreSQL; start it with: lienthong local up --postgres")
+            raise ConfigInvalid(f"{self.directory} has no PostgreSQL; add it with: lienthong local up --postgres")
         return node
+
+    def class_path(self) -> list[Path]:
+        """Return Kafka's jars, downloading them the first time."""
+        return self._class_path
+
+    @cached_property
+    def _class_path(self) -> list[Path]:
+        return jars(KAFKA_JARS, cache=self._cache, report=self._report)
 
     @property
     def _layout_file(self) -> Path:
@@ -141,69 +114,65 @@ class LocalStack:
         return layout
 
     def _settle_layout(self) -> Layout:
-        """Return the layout to start: the stored one with what was asked for added, or a new one."""
+        """Return the layout to start, written down."""
         stored = read_layout(self._layout_file)
-        layout = stored or new_layout(self._brokers or 1, postgres=self._wants_postgres, first_port=self._port)
-        if self._brokers not in (None, len(layout.brokers)):
-            raise ConfigInvalid(
-                f"{self.directory} holds {len(layout.brokers)} broker(s), not {self._brokers}; "
-                "leave --brokers out, or erase the data with --fresh"
-            )
-        if self._wants_postgres and layout.postgres_port is None:
-            layout = with_postgres(layout)
-        if self._port not in (None, layout.brokers[0].port):
-            layout = self._moved(layout, self._port)
+        layout = settle(stored, self._wish)
+        if stored is not None:
+            self._refuse_to_move_running(stored, layout)
         if layout != stored:
             write_layout(self._layout_file, layout)
         return layout
 
-    def _moved(self, layout: Layout, port: int | None) -> Layout:
-        if any(node.process.find() for node in self._kafka_nodes(layout)):
-            raise ConfigInvalid(f"the brokers run on port {layout.brokers[0].port}; to move them: lienthong local down")
-        return with_first_port(layout, port or 0)
+    def _refuse_to_move_running(self, stored: Layout, layout: Layout) -> None:
+        wanted = {node.name: node.port for node in self._nodes(layout)}
+        for node in self._nodes(stored):
+            if wanted[node.name] != node.port and node.process.find() is not None:
+                raise ConfigInvalid(f"{node.name} runs on port {node.port}; to move it, first: lienthong local down")
 
     def _start_kafka(self, layout: Layout) -> None:
         nodes = self._kafka_nodes(layout)
-        class_path = self.class_path()
-        self._report.say(f"starting Kafka: {layout.bootstrap_servers}")
+        self.class_path()
+        if any(node.process.find() is None for node in nodes):
+            self._report.say(f"starting Kafka on {layout.bootstrap_servers}")
+        with ThreadPoolExecutor(len(nodes)) as together:
+            list(together.map(KafkaNode.launch, nodes))
         for node in nodes:
-            node.launch(class_path)
-        for node in nodes:
-            node.wait_ready()
+            node.wait_ready({each.node_id for each in nodes})
 
     def _start_postgres(self, layout: Layout) -> None:
         database = self._postgres_node(layout)
-        if database is not None:
-            self._report.say(f"starting PostgreSQL: port {database.port}")
+        if database is not None and database.process.find() is None:
+            self._report.say(f"starting PostgreSQL on port {database.port}")
             database.start()
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
         layout = read_layout(self._layout_file)
         if layout is None:
-            return
-        nodes = self._kafka_nodes(layout)
+            return False
+        nodes = self._nodes(layout)
+        ran = any(node.process.find() for node in nodes)
         for node in nodes:
-            node.process.ask_to_stop()
-        database = self._postgres_node(layout)
-        if database is not None:
-            database.stop()
+            node.ask_to_stop()
         for node in nodes:
-            node.process.wait_stopped(STOP_SECONDS)
+            node.stop()
+        return ran
 
     def _erase(self) -> None:
         """Delete only what a stack makes, never a neighbour's file."""
-        try:
-            for folder in (*self.directory.glob("kafka-*"), self.directory / "postgres"):
-                if folder.exists():
-                    shutil.rmtree(folder)
-            self._layout_file.unlink(missing_ok=True)
-        except OSError as error:
-            raise PathUnwritable(f"cannot erase {self.directory}: {error.strerror}") from error
+        for folder in (*self.directory.glob("kafka-*"), self.directory / "postgres"):
+            if folder.exists():
+                shutil.rmtree(folder)
+        self._layout_file.unlink(missing_ok=True)
 
     def _kafka_nodes(self, layout: Layout) -> list[KafkaNode]:
         return [
-            KafkaNode(layout, node, self.directory / f"kafka-{node.node_id}", self._settings) for node in layout.brokers
+            KafkaNode(layout, node, self.directory / f"kafka-{node.node_id}", self.class_path, self._settings)
+            for node in layout.brokers
         ]
+
+    def _nodes(self, layout: Layout) -> list[KafkaNode | PostgresNode]:
+        database = self._postgres_node(layout)
+        return [*self._kafka_nodes(layout), *([database] if database else [])]
 
     def _postgres_node(self, layout: Layout) -> PostgresNode | None:
         if layout.postgres_port is None:
@@ -211,12 +180,7 @@ class LocalStack:
         return PostgresNode(layout.postgres_port, self.directory / "postgres")
 
 
-def _database_status(node: PostgresNode) -> NodeStatus:
-    process = node.process
+def _status(node: KafkaNode | PostgresNode) -> NodeStatus:
     return NodeStatus(
-        name="postgres", kind="postgres", state=process.state, pid=process.pid, port=node.port, log=node.log
+        name=node.name, kind=node.kind, state=node.process.state, pid=node.process.pid, port=node.port, log=node.log
     )
-
-
-STOP_SECONDS = 15.0
-"""A broker that hands its partitions over needs 1-3 s; the last of several waits in vain for a controller and is killed."""
