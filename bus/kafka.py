@@ -33,7 +33,7 @@ def told_plainly(settings: KafkaSettings) -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    text = str(error.args[0]) if isinstance(error, KafkaException) and error.args else str(error)
+    text = error.args[0].str() if isinstance(error, KafkaException) and error.args else str(error)
     return " ".join(text.split())[:200] or type(error).__name__
 
 

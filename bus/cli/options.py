@@ -30,7 +30,7 @@ RegistryOption = Annotated[
 ]
 ClusterOption = Annotated[
     Path | None,
-    typer.Option("--cluster", envvar="LIENTHONG_CLUSTER", help="TOML file with [kafka] (TLS, SASL) and [registry]."),
+    typer.Option("--cluster", envvar="LIENTHONG_CLUSTER", help=r"TOML file with \[kafka] (TLS, SASL) and \[registry]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for scripts.")]
 
