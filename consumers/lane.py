@@ -18,14 +18,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from bus import kafka, metrics, wire
-from bus.catalog import Register
 from bus.errors import ClusterMismatch, Fenced
 from bus.event import MARKER_KEY
-from bus.names import SchemaId, TopicName
+from bus.names import SchemaId
 from bus.settings import KafkaSettings
 from consumers.merging import merge
-from consumers.reading.book import Reader, SchemaBook
-from consumers.reading.rows import Reading, Source, decode_rows
+from consumers.reading.book import SchemaBook
+from consumers.reading.rows import Reading, decode_rows
+from consumers.route import Route
 from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot
 from consumers.thread import StoreThread
 
@@ -33,18 +33,6 @@ FETCH_BYTES = 4 * 1024 * 1024  # a partition's share of one fetch; twelve of the
 IDLE_MS = 200  # how soon a stop is noticed; an event that arrives ends the wait at once
 GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
 TOUCH_SECONDS = 60.0  # how often a quiet lane says that it is still caught up
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a register comes from: its topics, their writers and ids, how many partitions each has."""
-
-    register: Register
-    sources: Mapping[TopicName, Source]
-    partitions: Sequence[Partition]
-
-    def ids(self) -> dict[Partition, str]:
-        return {at: self.sources[at.topic].topic_id for at in self.partitions}
 
 
 @dataclass(slots=True)
@@ -68,11 +56,12 @@ class Lane:
         *,
         owner: str,
         max_batch: int,
-        widen: Callable[[Reader], Awaitable[None]],
+        widen: Callable[[], Awaitable[None]],
     ) -> None:
         self._route, self._slot, self._book, self._store = route, slot, book, store
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
+        self._reader = book.reader
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None
         self._touched = time.monotonic()
@@ -117,6 +106,10 @@ class Lane:
                     f"{standing}: the log was cut; rebuild this replica",
                 )
             consumer.seek(_kafka(at), standing)
+
+    def done(self) -> int:
+        """Offsets committed in all partitions together."""
+        return sum(position.next_offset for position in self.positions.values())
 
     def reached(self, offsets: Mapping[Partition, int]) -> bool:
         """Whether everything before these offsets is committed."""
@@ -192,11 +185,11 @@ class Lane:
 
     async def _learn(self, records: Sequence[ConsumerRecord]) -> None:
         """Know the schemas of these records; a newer version of the register widens the tables first."""
-        before = self._book.reader
         await self._book.learn(_schema_ids(records))
-        if self._book.reader is not before and self._book.reader is not None:
+        if self._book.reader is not self._reader:
             await self._settle()
-            await self._widen(self._book.reader)
+            await self._widen()
+            self._reader = self._book.reader
 
     def _reading(self) -> Reading:
         reader = self._book.reader

@@ -1,4 +1,4 @@
-"""The row way: a record at a time through fastavro. The reference that the columnar way is held to, and its fallback."""
+"""The row way: a record at a time through fastavro. The columnar way's reference and fallback."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,10 @@ from bus.catalog import Register
 from bus.errors import BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, SchemaUnknown
 from bus.event import MARKER_KEY, Event, Op
 from bus.headers import read_tombstone
-from bus.names import AgencyCode, SchemaId, TopicName
+from bus.names import SchemaId, TopicName
 from consumers.reading.decoded import Decoded, frame_schema, park
+from consumers.route import Source
 from consumers.stores.base import Parked, Table
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Whose topic a record came from."""
-
-    writer: AgencyCode
-    topic_id: str
 
 
 @dataclass(frozen=True, slots=True)

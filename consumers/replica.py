@@ -1,0 +1,162 @@
+"""The replica daemon: all registers of one agency's replica, followed side by side into one store."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import stamina
+import structlog
+
+from bus import kafka, metrics
+from bus.catalog import Catalog, Register
+from bus.errors import BusError, Unavailable
+from bus.health import Unready
+from bus.registry import SchemaRegistry, open_registry
+from consumers.following import Following
+from consumers.route import Route, find_route
+from consumers.settings import ReplicaSettings
+from consumers.stores.base import Store
+from consumers.thread import StoreThread
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 3.0  # the longest pause between two tries: events flow again within 5 s of a server's return
+GIVE_UP_SECONDS = 10.0  # for a run that is to end by itself
+PRUNE_SECONDS = 6 * 3600.0
+
+Result = TypeVar("Result")
+
+
+class ReplicaDaemon:
+    """Keeps one replica in step with its registers until stopped.
+
+    Retriable errors are waited out with growing, jittered pauses, from the last commit on; others end the daemon. After
+    ``stop()`` every register commits what it has taken, within ``drain_seconds`` in all.
+    """
+
+    def __init__(self, settings: ReplicaSettings, catalog: Catalog, store: Store) -> None:
+        self._settings, self._catalog = settings, catalog
+        self._registers = [catalog.register(name) for name in settings.replica.registers]
+        self._store = StoreThread(store)
+        self._stop = asyncio.Event()
+        self.following: list[Following] = []
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def unready(self) -> Unready:
+        """Registers that are not ready, with what they are doing; the whole replica while it starts."""
+        if not self.following:
+            return {"replica": "starting"}
+        return {each.register.name: each.state for each in self.following if each.state}
+
+    async def run(self, *, until_caught_up: bool = False) -> None:
+        """Follow all registers until ``stop()``, or until each has what was there at the start.
+
+        Raises what is not retriable; with ``until_caught_up`` also Unavailable, after some tries.
+        """
+        async with self._store:
+            work = asyncio.create_task(self._work(until_caught_up=until_caught_up), name="replica")
+            stopped = asyncio.create_task(self._stop.wait(), name="stop signal")
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            await self._drain(work)
+
+    async def _drain(self, work: asyncio.Task[None]) -> None:
+        """Let lanes commit what they have taken; what is not done at the deadline is cut, and comes again later."""
+        for following in self.following:
+            following.stop()
+        if not any(following.reading for following in self.following):
+            work.cancel()
+        await asyncio.wait({work}, timeout=self._settings.replica.drain_seconds)
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+    async def _work(self, *, until_caught_up: bool) -> None:
+        async with AsyncExitStack() as stack:
+            routes = await self._retrying(partial(self._begin, stack), until_caught_up)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    pruning = group.create_task(self._prune_now_and_then(), name="prune")
+                    async with asyncio.TaskGroup() as registers:
+                        for following, route in zip(self.following, routes, strict=True):
+                            work = partial(self._follow, following, route, until_caught_up=until_caught_up)
+                            name = f"register {following.register.name}"
+                            registers.create_task(self._retrying(work, until_caught_up), name=name)
+                    pruning.cancel()
+            except BaseExceptionGroup as failed:
+                raise _first(failed) from failed
+
+    async def _begin(self, stack: AsyncExitStack) -> list[Route]:
+        """Reach registry, database and cluster; from here on each register is followed by itself."""
+        settings = self._settings
+        registry = await stack.enter_async_context(open_registry(settings.registry, settings.kafka))
+        self.following = [self._new_following(register, registry) for register in self._registers]
+        for following in self.following:
+            await following.book.refresh()
+        await self._open_tables()
+        admin = kafka.admin(settings.kafka)
+        return [await find_route(admin, self._catalog, register) for register in self._registers]
+
+    def _new_following(self, register: Register, registry: SchemaRegistry) -> Following:
+        replica = self._settings.replica
+        return Following(
+            register,
+            registry,
+            self._store,
+            self._settings.kafka,
+            owner=f"{replica.agency}/{replica.name}",
+            max_batch=replica.max_batch,
+            open_tables=self._open_tables,
+        )
+
+    async def _open_tables(self) -> None:
+        readers = [following.book.reader for following in self.following]
+        await self._store(self._store.store.open, [reader.table for reader in readers if reader is not None])
+
+    async def _follow(self, following: Following, route: Route, *, until_caught_up: bool) -> None:
+        try:
+            await following.run(route, until_caught_up=until_caught_up)
+        except BusError as error:
+            following.state = f"{error.reason}: {error}"
+            metrics.ready.labels(following.register.name).set(0)
+            log.warning("register_interrupted", register=following.register.name, reason=error.reason, error=str(error))
+            raise
+
+    async def _retrying(self, work: Callable[[], Awaitable[Result]], until_caught_up: bool) -> Result:
+        """Do it again while what it raises is retriable."""
+        async for attempt in stamina.retry_context(
+            on=lambda error: isinstance(error, BusError) and error.retriable,
+            attempts=None,
+            timeout=GIVE_UP_SECONDS if until_caught_up else None,
+            wait_initial=0.1,
+            wait_max=RETRY_SECONDS,
+            wait_jitter=0.5,
+        ):
+            with attempt:
+                return await work()
+        raise AssertionError("a retry context ends by returning or raising")
+
+    async def _prune_now_and_then(self) -> None:
+        while True:
+            now = datetime.now(UTC)
+            kept = self._settings.retention
+            with suppress(Unavailable):
+                await self._store(
+                    self._store.store.prune,
+                    now - timedelta(days=kept.graves_days),
+                    now - timedelta(days=kept.changes_days),
+                )
+            await asyncio.sleep(PRUNE_SECONDS)
+
+
+def _first(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error to tell; the others are in its cause."""
+    error: BaseException = failed
+    while isinstance(error, BaseExceptionGroup):
+        error = next((each for each in error.exceptions if isinstance(each, BusError)), error.exceptions[0])
+    return error
