@@ -14,6 +14,11 @@ from bus.schema.rules import POLARS_TYPES, REQUIRED
 
 # No Avro name starts with #, so that these never meet a field.
 _ROW, _AT = "#row", "#at"
+_NARROWER: dict[Any, tuple[Any, ...]] = {
+    pl.Int64: (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32),
+    pl.Float64: (pl.Float32,),
+}
+"""Types that are widened without loss."""
 BROKEN_SCHEMA = pl.Schema({"row": pl.UInt32(), "field": pl.String(), "rule": pl.String(), "expected": pl.String()})
 
 
@@ -49,7 +54,7 @@ def _fitted(schema: RegisterSchema, frame: pl.DataFrame) -> pl.DataFrame:
     if strangers:
         raise StateInvalid(f"{schema.register}: no field {strangers[0]}; drop the column or correct its name")
     for name, given in frame.schema.items():
-        if given not in (wanted[name], pl.Null()):
+        if given not in (wanted[name], *_NARROWER.get(wanted[name], ()), pl.Null()):
             raise StateInvalid(f"{schema.register}: column {name} has type {given}; cast it to {wanted[name]}")
     return frame.select(
         pl.col(f.name).cast(wanted[f.name])

@@ -13,7 +13,7 @@ from bus.schema.checks import CHECKS, Rule
 from bus.schema.codes import CodeList
 from bus.schema.envelope import check_envelope
 from bus.schema.fields import PII_CLASSES, Field, Kind, Record
-from bus.schema.rules import check_rule, codes_rule, max_length_rule, maximum_rule, minimum_rule, pattern_rule
+from bus.schema.rules import check_rule, codes_rule, int_rule, max_length_rule, maximum_rule, minimum_rule, pattern_rule
 
 _SIMPLE: Mapping[tuple[str, str | None], Kind] = {
     ("string", None): "string",
@@ -138,6 +138,7 @@ class SchemaReader:
     def _rules(self, raw: Mapping[str, Any], kind: Kind, at: str) -> tuple[Rule, ...]:
         """In a fixed order: what a person can correct most easily is told first."""
         made: list[Rule | None] = [
+            int_rule() if kind == "int" else None,
             self._rule(raw, "pattern", kind, {"string"}, at, lambda p: self._pattern(p, raw.get("hint"), at)),
             self._rule(raw, "check", kind, {"string"}, at, lambda name: check_rule(name) if name in CHECKS else None),
             self._rule(

@@ -74,6 +74,12 @@ def codes_rule(codes: CodeList) -> Rule:
     return Rule("codes", expected, lambda value: value in current, lambda column: column.is_in(ordered))
 
 
+def int_rule() -> Rule:
+    """Frames hold every whole number in 64 bits, Avro's ``int`` has 32."""
+    low, high = -(2**31), 2**31 - 1
+    return Rule("type", TYPES["int"], lambda value: low <= value <= high, lambda column: column.is_between(low, high))
+
+
 def check_rule(name: str) -> Rule:
     return CHECKS[name]
 
@@ -142,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 _FITS: Mapping[str, Callable[[Any], bool]] = {
     "string": _is_text,
-    "int": _is_whole(32),
+    "int": _is_whole(64),
     "long": _is_whole(64),
     "float": _is_number,
     "double": _is_number,
@@ -154,9 +160,9 @@ _FITS: Mapping[str, Callable[[Any], bool]] = {
 }
 POLARS_TYPES: Mapping[str, pl.DataType] = {
     "string": pl.String(),
-    "int": pl.Int32(),
+    "int": pl.Int64(),
     "long": pl.Int64(),
-    "float": pl.Float32(),
+    "float": pl.Float64(),
     "double": pl.Float64(),
     "boolean": pl.Boolean(),
     "date": pl.Date(),
