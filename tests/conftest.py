@@ -62,9 +62,18 @@ def kafka_admin(kafka: str) -> AdminClient:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """URL of the session's PostgreSQL server, as its superuser."""
-    with local_postgres() as node:
-        yield node.url
+    """URL of the session's PostgreSQL server, as a superuser: a given one, a container, or a local one."""
+    given = os.environ.get("LIENTHONG_TEST_POSTGRES")
+    if given:
+        yield given
+    elif docker_wanted():
+        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - only where Docker is
+
+        with PostgresContainer("postgres:18", driver=None) as container:
+            yield container.get_connection_url()
+    else:
+        with local_postgres() as node:
+            yield node.url
 
 
 @pytest.fixture

@@ -86,8 +86,8 @@ def run_tool(main_class: str, arguments: Sequence[str], class_path: Sequence[Pat
         check=False,
     )
     if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"{main_class.rsplit('.', 1)[-1]} failed: {words[-1] if words else 'it said nothing'}")
+        said = [line for line in (done.stderr or done.stdout).splitlines() if not line.startswith("\tat ")]
+        raise Unavailable(f"{main_class.rsplit('.', 1)[-1]} failed: {' '.join(said[-3:]) or 'it said nothing'}")
     return done.stdout
 
 

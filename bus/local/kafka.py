@@ -161,7 +161,14 @@ class KafkaNode:
         )
 
     def _last_words(self) -> str:
-        return f"{tail(self.log, 8)}\n{tail(self.process.log, 4)}"
+        return troubles(tail(self.log, 400)) or f"{tail(self.log, 8)}\n{tail(self.process.log, 4)}"
+
+
+def troubles(log: str) -> str:
+    """Return the last lines of a broker's log that tell of errors and their causes, without stack traces."""
+    lines = [line for line in log.splitlines() if not line.startswith("\tat ")]
+    telling = [line for line in lines if " ERROR " in line or " FATAL " in line or "Exception: " in line]
+    return "\n".join(telling[-8:])
 
 
 def members(bootstrap_servers: str) -> set[int]:

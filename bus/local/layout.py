@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bus.errors import ConfigInvalid
+from bus.errors import ConfigInvalid, PathUnwritable
 from bus.local.ports import free_ports
 
 
@@ -90,8 +90,10 @@ def _broker_ports(brokers: int, first_port: int | None) -> tuple[BrokerPorts, ..
 def read_layout(path: Path) -> Layout | None:
     try:
         return Layout.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise PathUnwritable(f"cannot read {path}: {error.strerror}; it belongs to another user's stack") from error
     except ValidationError as error:
         raise ConfigInvalid(f"{path} is not a stack's file; start over with: lienthong local up --fresh") from error
 

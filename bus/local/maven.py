@@ -141,7 +141,7 @@ def _remembered(path: Path) -> list[Path] | None:
     """Read a class path; None if it was never resolved or a jar of it is gone."""
     try:
         found = [Path(text) for text in json.loads(path.read_text(encoding="utf-8"))]
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
     return found if all(jar.is_file() for jar in found) else None
 

@@ -52,9 +52,10 @@ class PostgresNode:
                 "initdb", "--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8", "-U", "postgres",
             )  # fmt: skip
+        self._forget_zombie()
         listen = f"-c listen_addresses={LOOPBACK} -c unix_socket_directories= -p {self.port}"
         self._run("pg_ctl", "start", "-w", "-t", "60", "-s", "-l", str(self.log), "-o", listen)
-        self.process.adopt(int((self._data / "postmaster.pid").read_text().split("\n", 1)[0]))
+        self.process.adopt(self._postmaster_pid() or 0)
 
     def ask_to_stop(self) -> None:
         """Tell the server to disconnect everyone, write a checkpoint and stop; return at once."""
@@ -80,8 +81,27 @@ class PostgresNode:
             each.resume()
 
     @property
+    def _lock_file(self) -> Path:
+        return self._data / "postmaster.pid"
+
+    @property
     def _data(self) -> Path:
         return self._directory / "data"
+
+    def _postmaster_pid(self) -> int | None:
+        try:
+            return int(self._lock_file.read_text(encoding="utf-8").split("\n", 1)[0])
+        except FileNotFoundError:
+            return None
+
+    def _forget_zombie(self) -> None:
+        """Remove the lock file of a killed server that its parent never reaped (a container whose pid 1 does not).
+
+        PostgreSQL would take the zombie for a living server. Any other stale lock file it finds out by itself.
+        """
+        pid = self._postmaster_pid()
+        if pid is not None and psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            self._lock_file.unlink()
 
     def _family(self) -> list[psutil.Process]:
         process = self.process.find()
