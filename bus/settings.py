@@ -33,6 +33,8 @@ class RegistrySettings(Settings):
     """Where schema ids come from: the topic, unless a Confluent-compatible server is named."""
 
     url: str | None = None
+    username: str | None = None
+    password: SecretStr | None = None
     topic: str = "_schemas"
     cache_dir: Path | None = None
 
