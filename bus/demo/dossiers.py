@@ -51,7 +51,7 @@ def dossiers(n: int, people: pl.DataFrame, businesses: pl.DataFrame, agency_code
         "applicant_kind",
         pl.when(pl.col("applicant_kind") == "business").then(firm).otherwise(person).alias("applicant_id"),
         "received_at",
-        (pl.col("received_at") + pl.duration(days=draws.pick("term", rows, TERMS_DAYS))).alias("due_at"),
+        (pl.col("received_at") + pl.duration(days=pl.lit(draws.pick("term", rows, TERMS_DAYS)))).alias("due_at"),
         "status",
         "status_at",
         pl.when(pl.col("status") == "10").then("status_at").alias("returned_at"),
@@ -88,7 +88,7 @@ def _course(rows: pl.Series, draws: Draws) -> pl.DataFrame:
     second = draws.below("second", rows, OPEN_SECONDS).cast(pl.Int64) + OPENING_SECOND
     hours = draws.below("handled", rows, LONGEST_HOURS).cast(pl.Int64) + 1
     return (
-        pl.select(day=pl.lit(AS_OF) - pl.duration(days=before), second=second)
+        pl.select(day=pl.lit(AS_OF) - pl.duration(days=pl.lit(before)), second=second)
         .select("second", day=pl.col("day") - pl.duration(days=(pl.col("day").dt.weekday() - 5).cast(pl.Int64).clip(0)))
         .select(local=pl.col("day").cast(pl.Datetime("us")) + pl.duration(seconds="second"))
         .sort("local")
@@ -99,7 +99,7 @@ def _course(rows: pl.Series, draws: Draws) -> pl.DataFrame:
         )
         .with_columns(
             status=draws.pick("status", rows, STATUSES),
-            status_at=pl.col("received_at") + pl.duration(hours=hours),
+            status_at=pl.col("received_at") + pl.duration(hours=pl.lit(hours)),
         )
     )
 

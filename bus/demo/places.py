@@ -33,8 +33,7 @@ class Address:
 @cache
 def wards() -> pl.DataFrame:
     """The units in force: ``code``, ``name``, ``olds`` (codes of the units before 1 July 2025 that became it)."""
-    with (_CODES / "ward.tsv").open(encoding="utf-8", newline="") as lines:
-        units = list(csv.DictReader(lines, delimiter="\t"))
+    units = list(csv.DictReader((_CODES / "ward.tsv").read_text("utf-8").splitlines(), delimiter="\t"))
     olds: dict[str, list[str]] = {}
     for unit in units:
         olds.setdefault(unit["successor_code"], []).append(unit["code"])
