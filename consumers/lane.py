@@ -17,14 +17,14 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from bus import kafka, metrics, wire
+from bus import kafka, metrics
 from bus.errors import ClusterMismatch, Fenced
-from bus.event import MARKER_KEY
-from bus.names import SchemaId
 from bus.settings import KafkaSettings
 from consumers.merging import merge
 from consumers.reading.book import SchemaBook
-from consumers.reading.rows import Reading, decode_rows
+from consumers.reading.columns import ColumnDecoder
+from consumers.reading.ids import schema_ids
+from consumers.reading.rows import Reading
 from consumers.route import Route
 from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot
 from consumers.thread import StoreThread
@@ -61,6 +61,7 @@ class Lane:
         self._route, self._slot, self._book, self._store = route, slot, book, store
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
+        self._decode = ColumnDecoder().decode
         self._reader = book.reader
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None
@@ -169,7 +170,7 @@ class Lane:
 
     async def _batch(self, chunk: Chunk) -> Batch:
         await self._learn(chunk.records)
-        decoded = decode_rows(self._reading(), chunk.records)
+        decoded = self._decode(self._reading(), chunk.records)
         merged = merge(decoded.events)
         counts = {**decoded.counts, "superseded": merged.superseded, "tombstone": merged.tombstones}
         batch = Batch(
@@ -185,7 +186,7 @@ class Lane:
 
     async def _learn(self, records: Sequence[ConsumerRecord]) -> None:
         """Know the schemas of these records; a newer version of the register widens the tables first."""
-        await self._book.learn(_schema_ids(records))
+        await self._book.learn(schema_ids(records))
         if self._book.reader is not self._reader:
             await self._settle()
             await self._widen()
@@ -259,13 +260,3 @@ class Lane:
 
 def _kafka(at: Partition) -> TopicPartition:
     return TopicPartition(at.topic, at.partition)
-
-
-def _schema_ids(records: Sequence[ConsumerRecord]) -> set[SchemaId]:
-    """Ids in the records' prefixes; a value too short or with another first byte names none, and is parked later."""
-    prefixes = {record.value[: wire.PREFIX_BYTES] for record in records if record.value and record.key != MARKER_KEY}
-    return {
-        SchemaId(int.from_bytes(prefix[1:], "big"))
-        for prefix in prefixes
-        if len(prefix) == wire.PREFIX_BYTES and prefix[0] == 0
-    }

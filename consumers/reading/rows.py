@@ -1,7 +1,7 @@
 """The row way: a record at a time through fastavro. The columnar way's reference and fallback."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -32,12 +32,12 @@ class Reading:
     """Every schema id that the batch names and the registry knows."""
 
 
-def decode_rows(reading: Reading, records: Sequence[ConsumerRecord]) -> Decoded:
-    """Decode record by record; what is refused is parked, its neighbours go on."""
+def decode_rows(reading: Reading, records: Iterable[tuple[int, ConsumerRecord]]) -> Decoded:
+    """Decode record by record, each with its place in the batch; what is refused is parked, its neighbours go on."""
     rows: list[dict[str, Any]] = []
     parked: list[Parked] = []
     markers = 0
-    for place, record in enumerate(records):
+    for place, record in records:
         if record.key == MARKER_KEY:
             markers += 1
             continue

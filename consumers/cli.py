@@ -1,0 +1,155 @@
+"""``lienthong replica``: run a replica, see how it stands, prove that it equals its sources."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+from rich.table import Table as Sheet
+
+from bus import kafka
+from bus.catalog import load_catalog
+from bus.cli import console, print_json
+from bus.cli.options import JsonOption
+from bus.health import serving
+from bus.log import configure, masked
+from bus.registry import open_registry
+from bus.settings import load_toml
+from consumers.comparing import Comparison, compare, read_topics
+from consumers.reading.book import SchemaBook
+from consumers.replica import ReplicaDaemon
+from consumers.route import find_route
+from consumers.settings import ReplicaSettings
+from consumers.showing import shown_progress
+from consumers.stores import open_reader, open_store
+from consumers.stores.base import Slot
+
+app = typer.Typer(no_args_is_help=True, help="Keep a local, queryable copy of the registers an agency is entitled to.")
+log = structlog.get_logger(__name__)
+
+SHOWN_KEYS = 5
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file; deploy/ has an example."),
+]
+
+
+@app.command()
+def run(
+    config: ConfigOption,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End with code 0 once everything there at the start is in.")
+    ] = False,
+    log_json: Annotated[
+        bool | None, typer.Option("--log-json/--log-text", help="Log format; JSON unless on a terminal.")
+    ] = None,
+) -> None:
+    """Fill the replica, then keep it in step until SIGTERM.
+
+    A first run reads every register from its beginning, with progress; later runs go on from the last commit. A daemon
+    waits for a broker or a database that is away; with --until-caught-up it gives up with code 4.
+    """
+    settings = load_toml(config, ReplicaSettings)
+    configure(json=not sys.stderr.isatty() if log_json is None else log_json)
+    asyncio.run(_run(settings, until_caught_up=until_caught_up))
+
+
+async def _run(settings: ReplicaSettings, *, until_caught_up: bool) -> None:
+    catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
+    catalog.agency(settings.replica.agency)
+    daemon = ReplicaDaemon(settings, catalog, open_store(settings.replica.database))
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, daemon.stop)
+    told = {"agency": settings.replica.agency, "replica": settings.replica.name}
+    async with serving(settings.metrics.host, settings.metrics.port, daemon.unready) as port:
+        log.info("replica_started", **told, metrics_port=port)
+        async with shown_progress(daemon):
+            await daemon.run(until_caught_up=until_caught_up)
+    log.info("replica_stopped", **told)
+
+
+@app.command()
+def status(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Rows, phase, offsets and counters of each register, as the database has them."""
+    settings = load_toml(config, ReplicaSettings)
+    found = _standings(settings)
+    if as_json:
+        print_json(found)
+        return
+    sheet = Sheet("register", "state", "rows", "offsets", "applied", "superseded", "stale", "parked")
+    for name, each in found.items():
+        counts = [each["counters"].get(outcome, 0) for outcome in ("applied", "superseded", "stale", "parked")]
+        sheet.add_row(name, each["state"], *(f"{number:,}" for number in (each["rows"], each["offsets"], *counts)))
+    console.print(sheet)
+
+
+def _standings(settings: ReplicaSettings) -> dict[str, dict[str, Any]]:
+    with open_reader(settings.replica.database) as reader:
+        found = {}
+        for name in settings.replica.registers:
+            standing = reader.status(name)
+            positions = reader.positions(name, Slot.LIVE)
+            found[name] = {
+                "state": f"{standing.phase}{' (filling)' if standing.filling else ''}",
+                "rows": standing.rows or 0,
+                "offsets": sum(position.next_offset for position in positions.values()),
+                "counters": dict(reader.counters(name)),
+            }
+        return found
+
+
+@app.command(name="compare")
+def compare_command(config: ConfigOption, as_json: JsonOption = False) -> None:
+    """Prove that the replica equals its topics, row by row: code 0 if so, 1 if not.
+
+    Reads each register's topics from their beginning, by itself, and compares every column of every row. An event that
+    the replica has not applied yet counts as behind.
+    """
+    settings = load_toml(config, ReplicaSettings)
+    found = asyncio.run(_compare(settings))
+    if as_json:
+        print_json({name: _counted(each) for name, each in found.items()})
+    else:
+        _print_comparison(found)
+    if not all(each.equal for each in found.values()):
+        raise typer.Exit(1)
+
+
+async def _compare(settings: ReplicaSettings) -> dict[str, Comparison]:
+    catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
+    admin = kafka.admin(settings.kafka)
+    found = {}
+    async with open_registry(settings.registry, settings.kafka) as registry:
+        with open_reader(settings.replica.database) as reader:
+            for name in settings.replica.registers:
+                register = catalog.register(name)
+                route = await find_route(admin, catalog, register)
+                published = await read_topics(route, SchemaBook(register, registry), settings.kafka)
+                found[name] = compare(published, reader.rows(name), reader.positions(name, Slot.LIVE))
+    return found
+
+
+def _counted(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "equal": comparison.equal,
+        "rows": comparison.rows,
+        "missing": len(comparison.missing),
+        "extra": len(comparison.extra),
+        "different": len(comparison.different),
+        "behind": comparison.behind,
+    }
+
+
+def _print_comparison(found: dict[str, Comparison]) -> None:
+    sheet = Sheet("register", "verdict", "rows", "missing", "extra", "different", "behind", "keys (masked)")
+    for name, each in found.items():
+        counted = _counted(each)
+        verdict = "[green]equal[/]" if counted.pop("equal") else "[red]not equal[/]"
+        odd = (each.missing + each.extra + each.different)[:SHOWN_KEYS]
+        sheet.add_row(name, verdict, *(f"{number:,}" for number in counted.values()), " ".join(map(masked, odd)))
+    console.print(sheet)
