@@ -1,0 +1,52 @@
+# What people do here. Every target sets up all it needs: Python 3.11 and the package registries are enough.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test test-full lint format models bench lock clean
+
+help: ## What can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## One city: four agencies publish, two keep replicas, one person moves house
+	$(BIN)/lienthong demo
+
+test: $(READY) ## Every test that this machine can run, on a real Kafka and a real PostgreSQL
+	$(BIN)/pytest
+
+test-full: $(READY) ## The same, and a test that would be skipped fails
+	$(BIN)/pytest --no-skips
+
+lint: $(READY) ## Ruff, mypy --strict, the arrows between packages, generated code up to date
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/lienthong schemas check
+	$(BIN)/lienthong schemas models --check
+
+format: $(READY) ## Format the code and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+models: $(READY) ## Generate the pydantic models again from the .avsc files
+	$(BIN)/lienthong schemas models
+
+bench: $(READY) ## Measure every path beside its peers; writes build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+lock: $(READY) ## Choose the newest allowed dependencies anew
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--python-version 3.11 --all-extras --upgrade pyproject.toml --output-file constraints.txt
+
+clean: ## Remove what was built; keep the virtual environment
+	rm -rf build dist .lienthong .lienthong-state .pytest_cache .mypy_cache .ruff_cache .hypothesis
