@@ -1,13 +1,12 @@
 """States of the registers about `business`. Generated from schemas/avro by bus.schema.models: change the schema, then run `python -m bus.schema.models`."""
 
-import datetime as dt
 from typing import ClassVar
 
 from pydantic import Field
 
 from bus.names import RegisterName
 from bus.schema.fields import Record
-from bus.schema.state import RegisterState, StatePart, record_of
+from bus.schema.state import Day, RegisterState, StatePart, record_of
 
 __all__ = [
     "Address",
@@ -44,8 +43,8 @@ class BusinessLine(StatePart):
     """Code of the line in the national system of economic activities (VSIC). / Mã ngành kinh tế Việt Nam (VSIC)."""
     name: str | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Name of the line as registered. / Tên ngành, nghề."""
-    main: bool = Field(default=False, json_schema_extra={"pii": "none"})
-    """Whether this is the main line. / Là ngành, nghề chính."""
+    main: bool | None = Field(default=None, json_schema_extra={"pii": "none"})
+    """Whether this is the main line; empty if the source does not tell. / Là ngành, nghề chính; để trống nếu nguồn không ghi."""
 
 
 class LegalRepresentative(StatePart):
@@ -82,7 +81,7 @@ class BusinessRegistration(RegisterState):
     """Legal representatives. / Người đại diện theo pháp luật."""
     charter_capital: int | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Charter capital in đồng. / Vốn điều lệ, tính bằng đồng."""
-    first_registered_on: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    first_registered_on: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Date of the first registration. / Ngày đăng ký lần đầu."""
     amendment_no: int | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Number of the latest amendment; 0 for none. / Lần đăng ký thay đổi gần nhất; 0 nếu chưa thay đổi."""
@@ -105,5 +104,5 @@ class BusinessTax(RegisterState):
     """Status of the tax code. / Trạng thái mã số thuế."""
     tax_office: str | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Tax office in charge. / Cơ quan thuế quản lý."""
-    since: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    since: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Date since which the status holds. / Ngày bắt đầu trạng thái."""

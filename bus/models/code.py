@@ -1,13 +1,12 @@
 """States of the registers about `code`. Generated from schemas/avro by bus.schema.models: change the schema, then run `python -m bus.schema.models`."""
 
-import datetime as dt
 from typing import ClassVar
 
 from pydantic import Field
 
 from bus.names import RegisterName
 from bus.schema.fields import Record
-from bus.schema.state import RegisterState, StatePart, record_of
+from bus.schema.state import Day, RegisterState, record_of
 
 __all__ = [
     "CodeCountry",
@@ -29,9 +28,9 @@ class CodeCountry(RegisterState):
     """Code and first day of validity: `code@2025-07-01`, or `code@unknown`; codes are reused, so that a code alone names nothing for ever. / Mã kèm ngày bắt đầu hiệu lực: `mã@2025-07-01`, hoặc `mã@unknown`; mã có thể được cấp lại."""
     code: str = Field(json_schema_extra={"pii": "none"})
     """The code. / Mã."""
-    valid_from: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_from: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """First day of validity; empty where no source tells it. / Ngày bắt đầu hiệu lực; để trống nếu không có nguồn."""
-    valid_to: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_to: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Last day of validity; empty while in force. / Ngày hết hiệu lực; để trống khi còn hiệu lực."""
     name: str = Field(json_schema_extra={"pii": "none"})
     """Official Vietnamese name. / Tên tiếng Việt chính thức."""
@@ -48,9 +47,9 @@ class CodeEthnicGroup(RegisterState):
     """Code and first day of validity: `code@2025-07-01`, or `code@unknown`; codes are reused, so that a code alone names nothing for ever. / Mã kèm ngày bắt đầu hiệu lực: `mã@2025-07-01`, hoặc `mã@unknown`; mã có thể được cấp lại."""
     code: str = Field(json_schema_extra={"pii": "none"})
     """The code. / Mã."""
-    valid_from: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_from: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """First day of validity; empty where no source tells it. / Ngày bắt đầu hiệu lực; để trống nếu không có nguồn."""
-    valid_to: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_to: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Last day of validity; empty while in force. / Ngày hết hiệu lực; để trống khi còn hiệu lực."""
     name: str = Field(json_schema_extra={"pii": "none"})
     """Official Vietnamese name. / Tên tiếng Việt chính thức."""
@@ -67,9 +66,9 @@ class CodeLegalForm(RegisterState):
     """Code and first day of validity: `code@2025-07-01`, or `code@unknown`; codes are reused, so that a code alone names nothing for ever. / Mã kèm ngày bắt đầu hiệu lực: `mã@2025-07-01`, hoặc `mã@unknown`; mã có thể được cấp lại."""
     code: str = Field(json_schema_extra={"pii": "none"})
     """The code. / Mã."""
-    valid_from: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_from: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """First day of validity; empty where no source tells it. / Ngày bắt đầu hiệu lực; để trống nếu không có nguồn."""
-    valid_to: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_to: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Last day of validity; empty while in force. / Ngày hết hiệu lực; để trống khi còn hiệu lực."""
     name: str = Field(json_schema_extra={"pii": "none"})
     """Official Vietnamese name. / Tên tiếng Việt chính thức."""
@@ -86,9 +85,9 @@ class CodeProcedure(RegisterState):
     """Code and first day of validity: `code@2025-07-01`, or `code@unknown`; codes are reused, so that a code alone names nothing for ever. / Mã kèm ngày bắt đầu hiệu lực: `mã@2025-07-01`, hoặc `mã@unknown`; mã có thể được cấp lại."""
     code: str = Field(json_schema_extra={"pii": "none"})
     """The code. / Mã."""
-    valid_from: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_from: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """First day of validity; empty where no source tells it. / Ngày bắt đầu hiệu lực; để trống nếu không có nguồn."""
-    valid_to: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_to: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Last day of validity; empty while in force. / Ngày hết hiệu lực; để trống khi còn hiệu lực."""
     name: str = Field(json_schema_extra={"pii": "none"})
     """Official Vietnamese name. / Tên tiếng Việt chính thức."""
@@ -105,9 +104,9 @@ class CodeWard(RegisterState):
     """Code and first day of validity: `code@2025-07-01`, or `code@unknown`; codes are reused, so that a code alone names nothing for ever. / Mã kèm ngày bắt đầu hiệu lực: `mã@2025-07-01`, hoặc `mã@unknown`; mã có thể được cấp lại."""
     code: str = Field(json_schema_extra={"pii": "none"})
     """The code. / Mã."""
-    valid_from: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_from: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """First day of validity; empty where no source tells it. / Ngày bắt đầu hiệu lực; để trống nếu không có nguồn."""
-    valid_to: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    valid_to: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Last day of validity; empty while in force. / Ngày hết hiệu lực; để trống khi còn hiệu lực."""
     name: str = Field(json_schema_extra={"pii": "none"})
     """Official Vietnamese name. / Tên tiếng Việt chính thức."""

@@ -1,13 +1,12 @@
 """States of the registers about `dossier`. Generated from schemas/avro by bus.schema.models: change the schema, then run `python -m bus.schema.models`."""
 
-import datetime as dt
 from typing import ClassVar
 
 from pydantic import Field
 
 from bus.names import RegisterName
 from bus.schema.fields import Record
-from bus.schema.state import RegisterState, StatePart, record_of
+from bus.schema.state import Day, Moment, RegisterState, StatePart, record_of
 
 __all__ = [
     "Document",
@@ -36,7 +35,7 @@ class Result(StatePart):
 
     number: str | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Number of the result. / Số, ký hiệu kết quả."""
-    issued_on: dt.date | None = Field(default=None, json_schema_extra={"pii": "none"})
+    issued_on: Day | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Date of issue. / Ngày ban hành."""
     name: str = Field(json_schema_extra={"pii": "personal"})
     """Name of the result. / Tên kết quả."""
@@ -57,15 +56,15 @@ class DossierCase(RegisterState):
     """Kind of applicant. / Loại người nộp hồ sơ."""
     applicant_id: str | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Personal number of a citizen, tax code of a business or household; another paper's number otherwise. / Số định danh của công dân, mã số thuế của doanh nghiệp, hộ kinh doanh; hoặc số giấy tờ khác."""
-    received_at: dt.datetime = Field(json_schema_extra={"pii": "none"})
+    received_at: Moment = Field(json_schema_extra={"pii": "none"})
     """When the dossier was received, in UTC. / Thời điểm tiếp nhận, giờ UTC."""
-    due_at: dt.datetime | None = Field(default=None, json_schema_extra={"pii": "none"})
+    due_at: Moment | None = Field(default=None, json_schema_extra={"pii": "none"})
     """When the result is due, in UTC. / Thời điểm hẹn trả, giờ UTC."""
     status: str = Field(json_schema_extra={"pii": "none"})
     """Status, as the national portal numbers it. / Trạng thái theo Cổng Dịch vụ công quốc gia."""
-    status_at: dt.datetime | None = Field(default=None, json_schema_extra={"pii": "none"})
+    status_at: Moment | None = Field(default=None, json_schema_extra={"pii": "none"})
     """Since when the status holds, in UTC. / Thời điểm chuyển trạng thái, giờ UTC."""
-    returned_at: dt.datetime | None = Field(default=None, json_schema_extra={"pii": "none"})
+    returned_at: Moment | None = Field(default=None, json_schema_extra={"pii": "none"})
     """When the result was returned, in UTC. / Thời điểm trả kết quả, giờ UTC."""
     channel: str | None = Field(default=None, json_schema_extra={"pii": "none"})
     """How the dossier was handed in. / Kênh nộp hồ sơ."""

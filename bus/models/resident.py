@@ -1,13 +1,12 @@
 """States of the registers about `resident`. Generated from schemas/avro by bus.schema.models: change the schema, then run `python -m bus.schema.models`."""
 
-import datetime as dt
 from typing import ClassVar
 
 from pydantic import Field
 
 from bus.names import RegisterName
 from bus.schema.fields import Record
-from bus.schema.state import RegisterState, StatePart, record_of
+from bus.schema.state import Day, RegisterState, StatePart, record_of
 
 __all__ = [
     "Address",
@@ -35,7 +34,7 @@ class ResidentCivilStatus(RegisterState):
     """Personal identification number of the father. / Số định danh của cha."""
     mother_id: str | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Personal identification number of the mother. / Số định danh của mẹ."""
-    death_date: dt.date | None = Field(default=None, json_schema_extra={"pii": "personal"})
+    death_date: Day | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Date of death. / Ngày chết."""
     registration_place: str | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Where the latest civil event was registered. / Nơi đăng ký hộ tịch gần nhất."""
@@ -72,9 +71,9 @@ class ResidentIdentity(RegisterState):
     """Place of birth as registered. / Nơi sinh."""
     birth_registration_place: str | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Where the birth was registered. / Nơi đăng ký khai sinh."""
-    card_issue_date: dt.date | None = Field(default=None, json_schema_extra={"pii": "personal"})
+    card_issue_date: Day | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Date on which the current card was issued. / Ngày cấp thẻ."""
-    card_expiry: dt.date | None = Field(default=None, json_schema_extra={"pii": "personal"})
+    card_expiry: Day | None = Field(default=None, json_schema_extra={"pii": "personal"})
     """Date until which the card is valid; empty for a card without end. / Ngày hết hạn thẻ; để trống nếu không thời hạn."""
     status: str = Field(json_schema_extra={"pii": "personal"})
     """Status of the person in the register. / Tình trạng của công dân trong cơ sở dữ liệu."""

@@ -4,7 +4,7 @@ The rules stay in the schemas: a generated model names its record and asks it. `
 project's folder writes the files; a test fails while they are out of date.
 """
 
-import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import groupby
@@ -22,8 +22,8 @@ _TYPES = {
     "float": "float",
     "double": "float",
     "boolean": "bool",
-    "date": "dt.date",
-    "timestamp": "dt.datetime",
+    "date": "Day",
+    "timestamp": "Moment",
 }
 _NOTE = "Generated from schemas/avro by bus.schema.models: change the schema, then run `python -m bus.schema.models`."
 
@@ -77,8 +77,15 @@ def _module(subject: str, schemas: Iterable[RegisterSchema]) -> str:
             classes.setdefault(name, text)
     body = "\n\n".join(classes.values())
     head = f'"""States of the registers about `{subject}`. {_NOTE}"""\n\n'
-    dates = "import datetime as dt\n" if "dt.date" in body else ""
-    return head + dates + _IMPORTS + f"\n__all__ = {_names(classes)}\n\n\n" + body
+    shared = ("Day", "Moment", "RegisterState", "StatePart", "record_of")
+    used = [name for name in shared if re.search(rf"\b{name}\b", body)]
+    return (
+        head
+        + _IMPORTS
+        + f"from bus.schema.state import {', '.join(used)}\n"
+        + f"\n__all__ = {_names(classes)}\n\n\n"
+        + body
+    )
 
 
 _IMPORTS = """from typing import ClassVar
@@ -87,7 +94,6 @@ from pydantic import Field
 
 from bus.names import RegisterName
 from bus.schema.fields import Record
-from bus.schema.state import RegisterState, StatePart, record_of
 """
 
 
@@ -111,7 +117,7 @@ def _body(text: str) -> str:
 
 
 def _field(field: Field) -> list[str]:
-    arguments = [f"default={_default(field)}"] if field.has_default else []
+    arguments = [f"default={'()' if field.default == [] else None}"] if field.has_default else []
     if field.kind == "array":
         arguments.append("strict=False")  # a list is welcome where a tuple is kept
     arguments.append(f'json_schema_extra={{"pii": "{field.pii}"}}')
@@ -127,17 +133,6 @@ def _annotation(field: Field) -> str:
     else:
         kind = _TYPES[field.kind]
     return f"{kind} | None" if field.nullable else kind
-
-
-def _default(field: Field) -> str:
-    """Only an empty list and scalars can be defaults here; a record as default has no literal form."""
-    if field.kind == "array" and field.default == []:
-        return "()"
-    if field.default is None or isinstance(field.default, bool | int | float):
-        return repr(field.default)
-    if isinstance(field.default, str) and field.kind == "string":
-        return json.dumps(field.default, ensure_ascii=False)
-    raise CatalogInvalid(f"{field.name}: this default cannot be written into a model; make the field optional")
 
 
 def _doc(doc: str, doc_vi: str) -> str:

@@ -13,7 +13,16 @@ from bus.schema.checks import CHECKS, Rule
 from bus.schema.codes import CodeList
 from bus.schema.envelope import check_envelope
 from bus.schema.fields import PII_CLASSES, Field, Kind, Record
-from bus.schema.rules import check_rule, codes_rule, int_rule, max_length_rule, maximum_rule, minimum_rule, pattern_rule
+from bus.schema.rules import (
+    check_rule,
+    codes_rule,
+    finite_rule,
+    int_rule,
+    max_length_rule,
+    maximum_rule,
+    minimum_rule,
+    pattern_rule,
+)
 
 _SIMPLE: Mapping[tuple[str, str | None], Kind] = {
     ("string", None): "string",
@@ -84,6 +93,8 @@ class SchemaReader:
         self._refuse(reserved, at, "this name is reserved in Python models; choose another")
         unknown = sorted(set(raw) - _ATTRIBUTES - _RULES)
         self._refuse(bool(unknown), at, f"unknown attribute {', '.join(unknown)}; correct or remove it")
+        # Polars' Avro reader rejects a whole file for any other default in its schema.
+        self._refuse(raw.get("default") not in (None, []), at, "a default is null or []; make the field optional")
         return self._typed(raw, name, at)
 
     def _typed(self, raw: Mapping[str, Any], name: str, at: str) -> Field:
@@ -139,6 +150,7 @@ class SchemaReader:
         """In a fixed order: what a person can correct most easily is told first."""
         made: list[Rule | None] = [
             int_rule() if kind == "int" else None,
+            finite_rule() if kind in ("float", "double") else None,
             self._rule(raw, "pattern", kind, {"string"}, at, lambda p: self._pattern(p, raw.get("hint"), at)),
             self._rule(raw, "check", kind, {"string"}, at, lambda name: check_rule(name) if name in CHECKS else None),
             self._rule(

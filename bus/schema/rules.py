@@ -4,6 +4,7 @@ The bulk way over the same rules is ``columns``.
 """
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,11 @@ def int_rule() -> Rule:
     return Rule("type", TYPES["int"], lambda value: low <= value <= high, lambda column: column.is_between(low, high))
 
 
+def finite_rule() -> Rule:
+    """Python and Polars order NaN differently, and no register counts in infinities."""
+    return Rule("type", TYPES["double"], math.isfinite, lambda column: column.is_finite())
+
+
 def check_rule(name: str) -> Rule:
     return CHECKS[name]
 
@@ -143,7 +149,7 @@ def _is_whole(bits: int) -> Callable[[Any], bool]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or _is_whole(64)(value)
 
 
 _FITS: Mapping[str, Callable[[Any], bool]] = {

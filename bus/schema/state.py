@@ -1,8 +1,10 @@
 """What the generated models share: strict, frozen, checked by the register's own rules, silent about values."""
 
-from typing import Any, ClassVar, Self
+import datetime as dt
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bus.errors import RegisterUnknown
@@ -10,6 +12,22 @@ from bus.names import RegisterName
 from bus.schema.avsc import load_register
 from bus.schema.fields import Record
 from bus.schema.rules import scalar_refusals
+
+
+def _from_iso(read: Callable[[str], Any]) -> BeforeValidator:
+    """JSON has no dates: their ISO 8601 text is taken, a number never."""
+
+    def convert(value: Any) -> Any:
+        try:
+            return read(value) if isinstance(value, str) else value
+        except ValueError:
+            return value
+
+    return BeforeValidator(convert)
+
+
+Day = Annotated[dt.date, _from_iso(dt.date.fromisoformat)]
+Moment = Annotated[dt.datetime, _from_iso(dt.datetime.fromisoformat)]
 
 
 class StatePart(BaseModel):
