@@ -1,12 +1,13 @@
 """Kafka clients from our settings, Kafka's errors in our words. aiokafka carries data, confluent-kafka administers."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, ProducerFenced
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -14,6 +15,8 @@ from bus.errors import BrokerUnavailable, Fenced
 from bus.settings import KafkaSettings
 
 TRANSACTION_TIMEOUT_MS = 10_000  # below the brokers' transaction.max.timeout.ms of 30 s
+START_SECONDS = 30  # covers an earlier instance's open transaction, which the broker ends within 10 s
+STOP_SECONDS = 10
 LINGER_MS = 0  # a lone event is sent at once; under load, batches form while the one before is in flight
 
 
@@ -33,13 +36,20 @@ def told_plainly(settings: KafkaSettings) -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
+    if isinstance(error, InvalidTimestampError):
+        return "record from the future: the clock here is more than an hour ahead of the broker's, set it right"
     text = error.args[0].str() if isinstance(error, KafkaException) and error.args else str(error)
     return " ".join(text.split())[:200] or type(error).__name__
 
 
 @asynccontextmanager
-async def producer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    """An idempotent producer, started; with ``transactional_id``, one that has fenced all before it."""
+async def producer(
+    settings: KafkaSettings, *, stop_seconds: float = STOP_SECONDS, **options: Any
+) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer, started; with ``transactional_id``, one that has fenced all before it.
+
+    What the broker has not acknowledged ``stop_seconds`` after the block's end fails, so that nobody waits for ever.
+    """
     client = AIOKafkaProducer(
         **_common(settings),
         **{
@@ -52,10 +62,29 @@ async def producer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIO
     )
     try:
         with told_plainly(settings):
-            await client.start()
+            await _start(client)
         yield client
     finally:
-        await client.stop()
+        await _stop_within(client, stop_seconds)
+
+
+async def _start(client: AIOKafkaProducer) -> None:
+    """Start, or fail in time: the client alone would ask an absent transaction coordinator for ever."""
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await client.start()
+    except TimeoutError as error:
+        raise KafkaTimeoutError(f"no answer to a new producer within {START_SECONDS} s") from error
+
+
+async def _stop_within(client: AIOKafkaProducer, seconds: float) -> None:
+    """Drain, then leave. The client's own ``stop`` would wait without end for a broker that is away."""
+    stopping = asyncio.ensure_future(client.stop())
+    done, _ = await asyncio.wait([stopping], timeout=seconds)
+    if not done:
+        client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - no public way to give up
+        await client.client.close()
+    await stopping
 
 
 @asynccontextmanager

@@ -1,0 +1,41 @@
+"""Which schema an adapter writes with: the newest that the registry has released and this wheel ships."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import cast
+
+from bus.catalog import Register
+from bus.codec import Encoder, ParsedSchema
+from bus.errors import ClusterMismatch
+from bus.names import SchemaId
+from bus.registry.base import SchemaRegistry
+from bus.schema.avsc import load_register
+from bus.schema.fields import RegisterSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A schema of ours together with the id under which everyone can read it."""
+
+    schema: RegisterSchema
+    schema_id: SchemaId
+    encoder: Encoder
+
+
+async def newest_release(register: Register, registry: SchemaRegistry, schemas: Traversable | None = None) -> Release:
+    """Never registers anything. Raises ClusterMismatch where none of our versions is released."""
+    released = {_canonical(found.text): found.schema_id for found in await registry.versions(register.avro_subject)}
+    for schema in reversed(load_register(register.name, schemas)):
+        schema_id = released.get(_canonical(schema.text))
+        if schema_id is not None:
+            return Release(schema, schema_id, Encoder(schema_id, cast("ParsedSchema", schema.parsed)))
+    raise ClusterMismatch(
+        f"{register.name}: none of its schema versions here is released under {register.avro_subject}; "
+        "release them with: lienthong schemas publish"
+    )
+
+
+def _canonical(text: str) -> str:
+    """The same for any spelling of the same JSON: some registries give a schema back with other blanks."""
+    return json.dumps(json.loads(text), sort_keys=True, ensure_ascii=False)
