@@ -1,0 +1,134 @@
+import re
+import shutil
+import subprocess
+import tomllib
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+from typer.testing import CliRunner
+
+from bus import errors, metrics
+from bus.catalog import load_catalog
+from bus.cli.app import app
+from bus.settings import load_toml
+from consumers.settings import ReplicaSettings
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+EXAMPLE = DEPLOY / "replica.example.toml"
+ALERTS = DEPLOY / "prometheus" / "alerts.yml"
+UNIT = DEPLOY / "systemd" / "lienthong-replica@.service"
+
+
+@pytest.fixture
+def promtool() -> str:
+    found = shutil.which("promtool")
+    if not found:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    return found
+
+
+@pytest.fixture
+def systemd_analyze() -> str:
+    found = shutil.which("systemd-analyze")
+    if not found:
+        pytest.skip("systemd-analyze is not installed (Debian package systemd)")
+    return found
+
+
+@pytest.fixture
+def unit() -> ConfigParser:
+    parser = ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    parser.read(UNIT, encoding="utf-8")
+    return parser
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.full
+def test_promtool_accepts_the_alerts(promtool):
+    run(promtool, "check", "rules", str(ALERTS))
+
+
+@pytest.mark.full
+def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else(promtool):
+    run(promtool, "test", "rules", str(Path(__file__).with_name("alerts_test.yml")))
+
+
+def test_alerts_name_only_metrics_that_are_exposed():
+    exposed = {
+        f"{family.name}{suffix}"
+        for family in REGISTRY.collect()
+        if family.name.startswith("lienthong_")
+        for suffix in {"gauge": [""], "counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}[family.type]
+    }
+    named = set(re.findall(r"lienthong_[a-z_]+", ALERTS.read_text("utf-8"))) - {"lienthong_apply_seconds"}
+    assert named
+    assert named <= exposed
+    assert metrics.apply_seconds.describe()[0].name == "lienthong_apply_seconds"
+
+
+def test_example_configuration_loads_with_registers_of_the_catalogue():
+    settings, catalog = load_toml(EXAMPLE, ReplicaSettings), load_catalog()
+    catalog.agency(settings.replica.agency)
+    for name in settings.replica.registers:
+        catalog.register(name)
+
+
+def test_example_configuration_shows_no_default_but_the_true_one():
+    given = tomllib.loads(EXAMPLE.read_text("utf-8"))
+    fields = ReplicaSettings.model_fields
+    assert given["retention"] == fields["retention"].default.model_dump()
+    assert given["metrics"] == fields["metrics"].default.model_dump()
+
+
+def test_a_stop_ends_by_itself_before_systemd_kills(unit):
+    assert float(unit["Service"]["TimeoutStopSec"]) > load_toml(EXAMPLE, ReplicaSettings).replica.drain_seconds + 10
+
+
+def test_unit_gives_up_on_errors_that_no_restart_mends_and_only_on_them(unit):
+    final = {int(code) for code in unit["Service"]["RestartPreventExitStatus"].split()}
+    assert final == {error.exit_code for error in (errors.InputRefused, errors.Fenced, errors.ClusterMismatch)}
+    assert errors.Unavailable.exit_code not in final
+
+
+def test_unit_starts_a_command_that_exists(unit):
+    program, *words = unit["Service"]["ExecStart"].split()
+    options = [word for word in words if word.startswith("--")]
+    shown = CliRunner().invoke(
+        app, [*words[: words.index(options[0])], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}
+    )
+    assert Path(program).name == "lienthong"
+    assert shown.exit_code == 0
+    assert all(option in shown.output for option in options)
+
+
+def test_unit_may_write_where_the_example_writes(unit):
+    settings = load_toml(EXAMPLE, ReplicaSettings)
+    instance = settings.replica.name
+    state, cache = (
+        f"/{base}/{unit['Service'][key]}/".replace("%i", instance)
+        for base, key in (("var/lib", "StateDirectory"), ("var/cache", "CacheDirectory"))
+    )
+    assert settings.replica.database.removeprefix("sqlite:///").startswith(state)
+    assert f"{settings.registry.cache_dir}/".startswith(cache)
+
+
+@pytest.mark.full
+def test_systemd_accepts_the_unit(systemd_analyze, tmp_path):
+    instance = tmp_path / "lienthong-replica@health.service"
+    instance.write_text(UNIT.read_text("utf-8").replace("/opt/lienthong/bin/lienthong", "/bin/true"), encoding="utf-8")
+    run(systemd_analyze, "verify", "--man=no", str(instance))
+
+
+def test_readme_names_every_file_that_is_there():
+    readme = (DEPLOY / "README.md").read_text("utf-8")
+    files = [path for path in DEPLOY.rglob("*") if path.is_file() and path.name != "README.md"]
+    assert files
+    assert all(path.relative_to(DEPLOY).as_posix() in readme for path in files)
