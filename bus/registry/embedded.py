@@ -163,14 +163,14 @@ class EmbeddedRegistry:
         return facts
 
     async def _make_topic(self) -> None:
-        facts = (await describe_with_config(self._admin, [self._topic]))[self._topic]
-        if facts.missing:
+        if (await describe(self._admin, [self._topic]))[self._topic].missing:
             brokers = await count_brokers(self._admin, self._settings)
             await create(self._admin, [wanted(self._topic, 1, TOPIC_CONFIG, brokers)])
-        elif facts.config.get("cleanup.policy") != "compact":
+        policy = (await describe_with_config(self._admin, [self._topic]))[self._topic].config.get("cleanup.policy")
+        if policy != "compact":
             raise ClusterMismatch(
-                f"topic {self._topic} has cleanup.policy={facts.config.get('cleanup.policy')} and would lose schemas; "
-                "set it to compact, or name another topic with --registry",
+                f"topic {self._topic} has cleanup.policy={policy} and would lose schemas; set it to compact, or name "
+                "another topic with --registry",
             )
 
     @contextmanager

@@ -1,6 +1,7 @@
 """Any server with Confluent's Schema Registry API: Confluent's own, Karapace, Apicurio under /apis/ccompat/v7."""
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -49,10 +50,10 @@ class HttpRegistry:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        auth = aiohttp.BasicAuth(self._username, self._password or "", "utf-8") if self._username else None
-        session = aiohttp.ClientSession(
-            auth=auth, timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), headers={"Accept": MEDIA_TYPE}
-        )
+        headers = {"Accept": MEDIA_TYPE}
+        if self._username:
+            headers["Authorization"] = basic_auth(self._username, self._password or "")
+        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), headers=headers)
         self._session = await self._held.enter_async_context(session)
         return self
 
@@ -149,6 +150,11 @@ class HttpRegistry:
             f"registry {self.address}: HTTP {status}, not an answer of Confluent's API; check the URL's path "
             "(Apicurio's is /apis/ccompat/v7)",
         )
+
+
+def basic_auth(username: str, password: str) -> str:
+    """The Authorization header of RFC 7617, in UTF-8."""
+    return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
 
 
 def _json(content: bytes) -> Any:
