@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
 
@@ -18,10 +19,20 @@ def configure(*, json: bool = True, level: int = logging.INFO) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StderrNow())),
         cache_logger_on_first_use=True,
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what we raise or retry, and keys in debug
+
+
+class _StderrNow:
+    """Whatever stderr is when a line is written: tests and daemons replace it, and loggers outlive that."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def masked(key: str) -> str:

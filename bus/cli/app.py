@@ -1,3 +1,4 @@
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points, version
@@ -8,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from bus.cli.console import console, err
 from bus.errors import BusError
+from bus.log import configure
 
 ENTRY_POINTS = "lienthong.commands"
 
@@ -52,6 +54,7 @@ def lienthong(
     ),
 ) -> None:
     """Publish registers, keep replicas, look people, businesses and dossiers up."""
+    configure(json=not sys.stderr.isatty(), level=logging.WARNING)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
