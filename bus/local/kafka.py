@@ -22,6 +22,9 @@ JVM_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC")
 
 FORMAT_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 POLL_SECONDS = 0.1
+READY_SECONDS = 120.0
+"""Ten times what a quiet machine needs; a JVM that dies is told at once."""
+
 STOP_SECONDS = 15.0
 """A broker that hands its partitions over needs 1-6 s."""
 
@@ -95,14 +98,15 @@ class KafkaNode:
     def bootstrap_servers(self) -> str:
         return f"{LOOPBACK}:{self.port}"
 
-    def start(self, *, ready_within_seconds: float = 60) -> None:
+    def start(self, *, ready_within_seconds: float = READY_SECONDS) -> None:
         """Start this node and wait until it answers as a member of the cluster."""
         self.launch()
         self.wait_ready({self.node_id}, ready_within_seconds)
 
     def launch(self) -> None:
-        """Start the JVM, formatting the data folder the first time, and return at once; nothing if it runs."""
+        """Start the JVM, formatting the data folder the first time, and return at once; resume it if it is paused."""
         if self.process.find() is not None:
+            self.resume()
             return
         for port in (self.port, self._node.controller_port):
             must_be_free(port, self.name, "stop that process, or move the brokers with --port")
@@ -113,7 +117,7 @@ class KafkaNode:
         command = java_command("kafka.Kafka", [str(properties)], self._class_path(), options)
         self.process.start(command, java_environment())
 
-    def wait_ready(self, among: AbstractSet[int], seconds: float = 60) -> None:
+    def wait_ready(self, among: AbstractSet[int], seconds: float = READY_SECONDS) -> None:
         """Wait until the node answers metadata requests and lists ``among``; raise with its log's end if it dies."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

@@ -41,8 +41,9 @@ class PostgresNode:
         return f"postgresql://postgres@{LOOPBACK}:{self.port}/postgres"
 
     def start(self) -> None:
-        """Start the server, making the cluster the first time, and return when it answers; nothing if it runs."""
+        """Start the server and return when it answers, making its files the first time; resume it if it is paused."""
         if self.process.find() is not None:
+            self.resume()
             return
         must_be_free(self.port, "PostgreSQL", "stop that process, or move the database with --postgres-port")
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -73,8 +74,9 @@ class PostgresNode:
 
     def pause(self) -> None:
         """SIGSTOP the server and its backends: connections stay open and nothing answers."""
-        for each in self._family():
+        for each in reversed(self._family()):
             each.suspend()
+        self.process.pause()
 
     def resume(self) -> None:
         for each in self._family():

@@ -104,8 +104,11 @@ class ServerProcess:
             time.sleep(POLL_SECONDS)
 
     def pause(self) -> None:
-        """SIGSTOP: the process keeps its sockets and answers nothing."""
+        """SIGSTOP: the process keeps its sockets and answers nothing; true when this returns."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + KILL_SECONDS
+        while self.state == "running" and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def resume(self) -> None:
         """SIGCONT: the process goes on where it was paused."""

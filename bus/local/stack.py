@@ -141,8 +141,9 @@ class LocalStack:
 
     def _start_postgres(self, layout: Layout) -> None:
         database = self._postgres_node(layout)
-        if database is not None and database.process.find() is None:
-            self._report.say(f"starting PostgreSQL on port {database.port}")
+        if database is not None:
+            if database.process.find() is None:
+                self._report.say(f"starting PostgreSQL on port {database.port}")
             database.start()
 
     def _stop(self) -> bool:
