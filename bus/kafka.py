@@ -17,6 +17,7 @@ from bus.settings import KafkaSettings
 TRANSACTION_TIMEOUT_MS = 10_000  # below the brokers' transaction.max.timeout.ms of 30 s
 START_SECONDS = 30  # covers an earlier instance's open transaction, which the broker ends within 10 s
 STOP_SECONDS = 10
+GIVE_UP_SECONDS = 0.5
 LINGER_MS = 0  # a lone event is sent at once; under load, batches form while the one before is in flight
 
 
@@ -82,9 +83,18 @@ async def _stop_within(client: AIOKafkaProducer, seconds: float) -> None:
     stopping = asyncio.ensure_future(client.stop())
     done, _ = await asyncio.wait([stopping], timeout=seconds)
     if not done:
-        client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - no public way to give up
-        await client.client.close()
+        await _give_up(client)
     await stopping
+
+
+async def _give_up(client: AIOKafkaProducer) -> None:
+    """End the client's sender, for which it has no public way: connections first, so that requests in flight fail."""
+    sender = client._sender.sender_task  # noqa: SLF001
+    await client.client.close()
+    for _ in range(2):  # once asks it to finish what is in flight, twice breaks that off
+        sender.cancel()
+        await asyncio.wait([sender], timeout=GIVE_UP_SECONDS)
+    client._message_accumulator.fail_all(KafkaTimeoutError())  # noqa: SLF001 - whoever still waits hears of it
 
 
 @asynccontextmanager
