@@ -70,7 +70,7 @@ def businesses(n: int, people: pl.DataFrame, seed: int) -> pl.DataFrame:
         pl.format("{} {}", pl.col("legal_form").replace_strict(FORM_NAMES), _names(rows, draws)).alias("name"),
         "legal_form",
         pl.lit(city_addresses(draws, "office", rows)).alias("head_office_address"),
-        _lines(rows, draws).alias("business_lines"),
+        pl.lit(_lines(rows, draws)).alias("business_lines"),
         _leaders(rows, people, draws).alias("legal_representatives"),
         pl.when(pl.col("legal_form") != "branch").then(draws.pick("capital", rows, CAPITALS)).alias("charter_capital"),
         (pl.lit(AS_OF) - pl.duration(days=pl.lit(draws.below("since", rows, _REGISTERED_WITHIN_DAYS)).cast(pl.Int64)))
@@ -108,26 +108,22 @@ def _names(rows: pl.Series, draws: Draws) -> pl.Expr:
     )
 
 
-def _lines(rows: pl.Series, draws: Draws) -> pl.Expr:
+def _lines(rows: pl.Series, draws: Draws) -> pl.Series:
     """One to three lines of business, the first the main one."""
-    first, count = draws.below("line", rows, len(LINES)), draws.below("lines", rows, 3)
-    lines = [
-        pl.struct(
-            code=LINES["code"].gather((first + nth * 3) % len(LINES)),
-            name=LINES["name"].gather((first + nth * 3) % len(LINES)),
-            main=pl.lit(nth == 0),
-        )
-        for nth in range(3)
+    table = LINES.to_dicts()
+    choices = [
+        [table[(first + nth * 3) % len(table)] | {"main": nth == 0} for nth in range(count)]
+        for first in range(len(table))
+        for count in (1, 2, 3)
     ]
-    return pl.concat_list(lines).list.head(pl.lit(count + 1))
+    return draws.pick("lines", rows, pl.Series(choices))
 
 
 def _leaders(rows: pl.Series, people: pl.DataFrame, draws: Draws) -> pl.Expr:
     """One representative, or two in one firm of eight."""
-    able = grown(people)
-    leaders = []
-    for nth in range(2):
-        who = able.gather(draws.below(f"leader {nth}", rows, len(able)))
-        title = draws.pick(f"title {nth}", rows, TITLES)
-        leaders.append(pl.struct(name=who["full_name"], personal_id=who["personal_id"], title=title))
-    return pl.concat_list(leaders).list.head(pl.lit(draws.percent("two leaders", rows, 12.5).cast(pl.UInt32) + 1))
+    able, seats = grown(people), row_numbers(2 * len(rows))
+    who = able.gather(draws.below("leader", seats, len(able)))
+    title = draws.pick("title", seats, TITLES)
+    leaders = pl.select(pl.struct(name=who["full_name"], personal_id=who["personal_id"], title=title)).to_series()
+    pairs = leaders.reshape((len(rows), 2)).arr.to_list()
+    return pl.lit(pairs).list.head(pl.lit(draws.percent("two leaders", rows, 12.5).cast(pl.UInt32) + 1))
