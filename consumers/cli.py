@@ -1,10 +1,15 @@
 """``lienthong replica``: run a replica, see how it stands, prove that it equals its sources."""
 
 import asyncio
+import json
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import structlog
 import typer
@@ -14,11 +19,14 @@ from bus import kafka
 from bus.catalog import load_catalog
 from bus.cli import console, print_json
 from bus.cli.options import JsonOption
+from bus.errors import PathUnwritable, RegisterUnknown
 from bus.health import serving
 from bus.log import configure, masked
+from bus.names import RegisterName
 from bus.registry import open_registry
 from bus.settings import load_toml
 from consumers.comparing import Comparison, compare, read_topics
+from consumers.exporting import json_lines
 from consumers.reading.book import SchemaBook
 from consumers.replica import ReplicaDaemon
 from consumers.route import find_route
@@ -27,7 +35,11 @@ from consumers.showing import shown_progress
 from consumers.stores import open_reader, open_store
 from consumers.stores.base import Slot
 
-app = typer.Typer(no_args_is_help=True, help="Keep a local, queryable copy of the registers an agency is entitled to.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Keep a local, queryable copy of the registers an agency is entitled to.",
+)
 log = structlog.get_logger(__name__)
 
 SHOWN_KEYS = 5
@@ -101,6 +113,54 @@ def _standings(settings: ReplicaSettings) -> dict[str, dict[str, Any]]:
                 "counters": dict(reader.counters(name)),
             }
         return found
+
+
+@app.command()
+def export(
+    register: Annotated[str, typer.Argument(help="Register to export, such as resident.identity.")],
+    config: ConfigOption,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write (mode 0600) instead of stdout.")] = None,
+) -> None:
+    """Every row of a register as JSON Lines: key, fields, version, source, times. Personal data: keep it safe."""
+    settings = load_toml(config, ReplicaSettings)
+    with open_reader(settings.replica.database) as reader, _output(out) as file:
+        for line in json_lines(reader.rows(_held(settings, register)), reader.table(RegisterName(register))):
+            file.write(line + "\n")
+
+
+@contextmanager
+def _output(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        with open(out, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            yield file
+    except OSError as error:
+        raise PathUnwritable(f"{out}: cannot be written ({error.strerror}); choose another file") from error
+
+
+def _held(settings: ReplicaSettings, register: str) -> RegisterName:
+    if register not in settings.replica.registers:
+        held = ", ".join(settings.replica.registers)
+        raise RegisterUnknown(f"{register}: this replica does not hold it; it holds {held}")
+    return RegisterName(register)
+
+
+@app.command()
+def changes(
+    config: ConfigOption,
+    after: Annotated[str | None, typer.Option("--after", help="Cursor of the last change that was dealt with.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 1000,
+) -> None:
+    """The durable feed of what changed in the replica, oldest first, as JSON Lines with a cursor each.
+
+    For the agency's own systems: keep the cursor with what you did, and ask again with --after.
+    """
+    settings = load_toml(config, ReplicaSettings)
+    with open_reader(settings.replica.database) as reader:
+        for change in reader.changes(after, limit):
+            sys.stdout.write(json.dumps(asdict(change), ensure_ascii=False, default=str) + "\n")
 
 
 @app.command(name="compare")

@@ -1,0 +1,113 @@
+"""``lienthong lookup``: one subject, with the source of every field."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table as Sheet
+
+from bus.catalog import Agency, load_catalog
+from bus.cli import console, err, print_json
+from bus.cli.options import CatalogOption, JsonOption
+from bus.errors import ConfigInvalid
+from bus.names import AgencyCode
+from bus.settings import load_toml
+from consumers.lookup import Field, Replica, Subject
+from consumers.settings import ReplicaSettings
+
+app = typer.Typer(add_completion=False)
+
+NOT_FOUND = 1
+
+
+@app.command()
+def lookup(
+    kind: Annotated[str, typer.Argument(help="resident, business, dossier, or code.")],
+    key: Annotated[str, typer.Argument(metavar="ID", help="Personal ID, enterprise code, dossier code, or unit id.")],
+    database: Annotated[
+        str | None,
+        typer.Option("--database", envvar="LIENTHONG_DATABASE", help="sqlite:///file or postgresql://… of a replica."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file instead.")
+    ] = None,
+    catalog: CatalogOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a replica holds of one subject: each field with its source agency, register, version and as-of time.
+
+    Code 0 when there is something, 1 when the replica holds nothing of it.
+    """
+    with Replica.open(_database(database, config)) as replica:
+        found = replica.get(kind, key)
+        if found is None:
+            filled = "" if replica.ready() else "; the replica is still filling, so it may come"
+            err.print(f"nothing is held of this {kind}{filled}")
+            raise typer.Exit(NOT_FOUND)
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found, load_catalog(catalog).agencies)
+
+
+def _database(database: str | None, config: Path | None) -> str:
+    if database is not None:
+        return database
+    if config is not None:
+        return load_toml(config, ReplicaSettings).replica.database
+    raise ConfigInvalid("which replica? name it with --database sqlite:///file, or --config replica.toml")
+
+
+def _document(found: Subject) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "id": found.id,
+        "merged_from": found.merged_from,
+        "fields": [
+            {
+                "register": field.register,
+                "name": field.name,
+                "value": field.value,
+                "source": field.source,
+                "version": field.version,
+                "recorded_at": field.recorded_at.isoformat(),
+                "as_of": field.as_of and field.as_of.isoformat(),
+            }
+            for field in found.fields()
+        ],
+    }
+
+
+def _print(found: Subject, agencies: dict[AgencyCode, Agency]) -> None:
+    if found.merged_from is not None:
+        console.print(f"the register has merged this id into {found.id}", highlight=False)
+    sheet = Sheet("field", "value", "source", "register", "version", "recorded", "as of")
+    for field in found.fields():
+        if field.value is not None:
+            agency = agencies.get(field.source)
+            source = f"{field.source} {agency.vi}" if agency else field.source
+            sheet.add_row(
+                field.name,
+                _shown(field),
+                source,
+                field.register,
+                str(field.version),
+                _time(field.recorded_at),
+                _time(field.as_of),
+            )
+    console.print(sheet)
+
+
+def _shown(field: Field) -> str:
+    if isinstance(field.value, dict):
+        return ", ".join(str(part) for part in field.value.values() if part is not None)
+    if isinstance(field.value, list):
+        return "; ".join(
+            ", ".join(str(part) for part in each.values() if part is not None) if isinstance(each, dict) else str(each)
+            for each in field.value
+        )
+    return str(field.value)
+
+
+def _time(at: Any) -> str:
+    return "" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
