@@ -23,6 +23,12 @@ def configure(*, json: bool = True, level: int = logging.INFO) -> None:
         cache_logger_on_first_use=True,
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what we raise or retry, and keys in debug
+    logging.getLogger("asyncio").addFilter(_told_as_fenced)
+
+
+def _told_as_fenced(record: logging.LogRecord) -> bool:
+    """Drop what aiokafka leaves unread in futures after a takeover: it was raised as Fenced already."""
+    return not (record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == "ProducerFenced")
 
 
 class _StderrNow:

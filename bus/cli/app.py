@@ -54,7 +54,7 @@ def lienthong(
     ),
 ) -> None:
     """Publish registers, keep replicas, look people, businesses and dossiers up."""
-    configure(json=not sys.stderr.isatty(), level=logging.WARNING)
+    configure(json=not sys.stderr.isatty(), level=logging.ERROR)  # a retry is no news; what fails is raised
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -57,8 +57,8 @@ class CachedRegistry:
     async def versions(self, avro_subject: str) -> tuple[Registered, ...]:
         try:
             found = await self._source.versions(avro_subject)
-        except RegistryUnavailable:
-            return await self._versions_without_source(avro_subject)
+        except RegistryUnavailable as away:
+            return await self._last_heard(avro_subject, away)
         if found:
             await self._keep(avro_subject, found)
         return found
@@ -89,16 +89,14 @@ class CachedRegistry:
             self._unknown_until = {**waiting, schema_id: now + UNKNOWN_SECONDS}
             raise
 
-    async def _versions_without_source(self, avro_subject: str) -> tuple[Registered, ...]:
-        """What was last heard of the subject; raises again when that is nothing."""
-        away = await self._identify()
+    async def _last_heard(self, avro_subject: str, away: RegistryUnavailable) -> tuple[Registered, ...]:
+        """What was last heard of the subject; raises ``away`` when that is nothing."""
+        await self._identify()
         kept = self._versions.get(avro_subject)
         if kept is None and self._identity:
             kept = self._shelf.versions(self._identity, avro_subject)
         if kept is None:
-            raise away or RegistryUnavailable(
-                f"{avro_subject}: the registry does not answer, and nothing is remembered"
-            )
+            raise away
         return kept
 
     async def _keep(self, avro_subject: str, found: Sequence[Registered]) -> None:
