@@ -20,7 +20,7 @@ def configure(*, json: bool = True, level: int = logging.INFO) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StderrNow())),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # a cached logger would keep the level of the first command, tests' too
     )
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs what we raise or retry, and keys in debug
     logging.getLogger("asyncio").addFilter(_told_as_fenced)

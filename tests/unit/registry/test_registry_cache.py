@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from bus.errors import RegistryUnavailable, SchemaUnknown
@@ -197,6 +198,7 @@ async def test_files_are_for_their_owner_only_and_nothing_half_written_stays(sou
 async def test_folder_that_cannot_be_written_is_told_once_and_stops_nobody(source, tmp_path):
     await source.publish(SUBJECT, TEXT)
     (tmp_path / "file").write_text("")
+    structlog.reset_defaults()  # a command's level, from another test, would hide the warning
     with capture_logs() as logs:
         registry = cached(source, tmp_path / "file" / "cache")
         assert await registry.schema(1) == json.loads(TEXT)
