@@ -29,10 +29,14 @@ class Encoder:
     schema: ParsedSchema
 
     def encode(self, event: Event) -> bytes:
-        out = BytesIO()
-        out.write(wire.prefix(self.schema_id))
-        fastavro.schemaless_writer(out, self.schema, record(event))
-        return out.getvalue()
+        return wire.prefix(self.schema_id) + body(self.schema, record(event))
+
+
+def body(schema: ParsedSchema, values: Mapping[str, Any]) -> bytes:
+    """The Avro body of one record."""
+    out = BytesIO()
+    fastavro.schemaless_writer(out, schema, values)
+    return out.getvalue()
 
 
 def record(event: Event) -> dict[str, Any]:
