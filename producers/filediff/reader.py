@@ -1,0 +1,199 @@
+"""Reads a CSV file in chunks of rows with their line numbers, and recovers at the next line from one that is damaged.
+
+A block of lines without quotes, all of one width, is read by Polars; any other row by row with Python's csv module.
+Both give the same rows.
+"""
+
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+import polars as pl
+
+from bus.errors import FileRefused
+from producers.admission import MAX_EVENT_BYTES
+
+CHUNK_ROWS = 50_000
+MAX_ROW_LINES = 100  # a quote that is never closed costs this many lines of reading, and one line of data
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+UTF8_BOM = b"\xef\xbb\xbf"
+
+ENCODING = "UTF-8: export the file as UTF-8, or convert it from TCVN3, VNI or Windows-1258 first"
+QUOTES = 'cells that hold a delimiter, a quote or a line end in "double quotes", each quote inside them doubled'
+TOO_LONG = f"a row of at most {MAX_ROW_LINES} lines and {MAX_EVENT_BYTES} bytes; look for a quote that is not closed"
+EMPTY = "expected a header row with the register's field names, then rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A line that is no row of this file."""
+
+    line: int
+    reason: str
+    expected: str
+    raw: bytes
+    """As it stands in the file, without its line end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows in the file's order: all cells as text, an empty cell as null."""
+
+    lines: pl.Series
+    """Number of each row's first line, from 1."""
+    cells: pl.DataFrame
+    damaged: tuple[Damaged, ...] = ()
+
+    def __len__(self) -> int:
+        return self.cells.height + len(self.damaged)
+
+
+class CsvReader:
+    """One pass over a file. The header is read at once; ``chunks`` gives the rest."""
+
+    def __init__(self, stream: BinaryIO, name: str, delimiter: str = ",") -> None:
+        """Raises FileRefused where the file is empty or has no header in UTF-8."""
+        self._stream = stream
+        self._name = name
+        self._delimiter = delimiter
+        self._again: deque[bytes] = deque()
+        self._taken: list[bytes] = []
+        self._undecodable = False
+        self._line = 0
+        self._width: int | None = None
+        self.header = self._read_header()
+        self._width = len(self.header)
+
+    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
+        """Raises FileRefused where more rows of the first chunk are not in UTF-8 than are."""
+        first = True
+        while block := [*self._again, *islice(self._stream, rows - min(rows, len(self._again)))]:
+            self._again.clear()
+            chunk = self._whole(block)
+            if chunk is None:
+                self._again.extend(block)
+                chunk = self._by_row(rows)
+            if first:
+                self._check_encoding(chunk)
+                first = False
+            if len(chunk):
+                yield chunk
+
+    def _read_header(self) -> list[str]:
+        start = self._stream.read(4096)
+        if not start.strip():
+            raise FileRefused(f"{self._name}: empty; {EMPTY}")
+        if start.startswith(UTF16) or b"\x00" in start:
+            raise FileRefused(f"{self._name}: looks like UTF-16 or a binary file; expected {ENCODING}")
+        self._stream.seek(len(UTF8_BOM) if start.startswith(UTF8_BOM) else 0)
+        found = next(self._rows(), None)
+        if found is None:
+            raise FileRefused(f"{self._name}: empty; {EMPTY}")
+        if isinstance(found, Damaged):
+            raise FileRefused(f"{self._name}: line {found.line}: header: {found.reason}; expected {found.expected}")
+        return [cell.strip() for cell in found[1]]
+
+    def _whole(self, block: list[bytes]) -> Chunk | None:
+        """The block by Polars; None unless every line is certain to be one row of the header's width."""
+        text = b"".join(block).replace(b"\r\n", b"\n")
+        wide = self._width is not None and text.count(self._delimiter.encode()) == len(block) * (self._width - 1)
+        if not wide or b'"' in text or b"\r" in text or max(map(len, block)) > MAX_EVENT_BYTES:
+            return None
+        with suppress(UnicodeDecodeError, pl.exceptions.PolarsError):
+            text.decode()
+            cells = pl.read_csv(
+                io.BytesIO(text),
+                has_header=False,
+                new_columns=self.header,
+                separator=self._delimiter,
+                quote_char=None,
+                infer_schema=False,
+                raise_if_empty=False,
+            )
+            if cells.shape == (len(block), self._width):
+                first, self._line = self._line + 1, self._line + len(block)
+                return Chunk(pl.int_range(first, self._line + 1, eager=True), cells)
+        return None
+
+    def _by_row(self, rows: int) -> Chunk:
+        lines: list[int] = []
+        flat: list[str] = []  # one list of cells, not a list of rows: millions of lists would keep the collector busy
+        damaged: list[Damaged] = []
+        for found in self._rows():
+            if isinstance(found, Damaged):
+                damaged.append(found)
+            else:
+                lines.append(found[0])
+                flat.extend(found[1])
+            if len(lines) + len(damaged) >= rows:
+                break
+        columns = {name: flat[place :: self._width] for place, name in enumerate(self.header)}
+        cells = pl.DataFrame(columns, schema=dict.fromkeys(self.header, pl.String())).with_columns(
+            pl.all().replace("", None)
+        )
+        return Chunk(pl.Series(lines, dtype=pl.Int64), cells, tuple(damaged))
+
+    def _rows(self) -> Iterator[tuple[int, list[str]] | Damaged]:
+        """Each row with its first line's number. What is damaged costs one line: the next one is tried afresh."""
+        while True:
+            reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
+            try:
+                yield from self._sound(reader)
+            except csv.Error:
+                yield self._damaged("damaged", QUOTES)
+            except _TooLongError:
+                yield self._damaged("damaged", TOO_LONG)
+            else:
+                return
+
+    def _sound(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]] | Damaged]:
+        for cells in reader:
+            if self._undecodable:
+                yield self._damaged("encoding", ENCODING)
+            elif not cells:
+                self._taken.clear()  # an empty line
+            elif self._width in (None, len(cells)):
+                line = self._line - len(self._taken) + 1
+                self._taken.clear()
+                yield line, cells
+            else:
+                yield self._damaged("cells", f"{self._width} cells as in the header, found {len(cells)}")
+
+    def _damaged(self, reason: str, expected: str) -> Damaged:
+        """The first line of what was taken; the lines after it are given back."""
+        first, *rest = self._taken
+        self._taken.clear()
+        self._undecodable = False
+        self._line -= len(rest)
+        self._again.extendleft(reversed(rest))
+        return Damaged(self._line, reason, expected, first.rstrip(b"\r\n"))
+
+    def _lines(self) -> Iterator[str]:
+        """The file's lines, kept in ``_taken`` until their row is known to be sound."""
+        while line := self._again.popleft() if self._again else self._stream.readline():
+            self._line += 1
+            self._taken.append(line)
+            if len(self._taken) > MAX_ROW_LINES or sum(map(len, self._taken)) > MAX_EVENT_BYTES:
+                raise _TooLongError
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                self._undecodable = True
+                yield line.decode(errors="replace")
+
+    def _check_encoding(self, chunk: Chunk) -> None:
+        wrong = [found.line for found in chunk.damaged if found.reason == "encoding"]
+        if len(wrong) > len(chunk) / 2:
+            raise FileRefused(
+                f"{self._name}: {len(wrong)} of the first {len(chunk)} rows, from line {wrong[0]} on, are not UTF-8; "
+                f"expected {ENCODING}"
+            )
+
+
+class _TooLongError(Exception):
+    """A row that does not end."""
