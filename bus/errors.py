@@ -17,6 +17,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── DatabaseUnavailable
+    │   ├── StateInUse          another run on this machine holds an adapter's state
     │   └── PortTaken           (not retriable)
     ├── ConfirmationNeeded      done only when asked for again       exit 5
     ├── Fenced                  a successor has taken over           exit 6
@@ -107,6 +108,12 @@ class RegistryUnavailable(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     reason = "database_unavailable"
+
+
+class StateInUse(Unavailable):
+    """Another run on this machine is at work on the same state."""
+
+    reason = "state_in_use"
 
 
 class PortTaken(Unavailable):
