@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
+from tests.apicurio import apicurio
 from tests.stack import docker_wanted, local_kafka, local_postgres
 
 
@@ -53,6 +54,13 @@ def kafka() -> Iterator[str]:
             servers = stack.status().bootstrap_servers
             assert servers
             yield servers
+
+
+@pytest.fixture(scope="session")
+def apicurio_url() -> Iterator[str]:
+    """URL of the session's Apicurio Registry, Confluent's API."""
+    with apicurio() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

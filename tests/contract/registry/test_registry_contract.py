@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,16 +10,9 @@ from bus.errors import SchemaIncompatible, SchemaUnknown
 from bus.names import SchemaId
 from bus.registry import MemoryRegistry, SchemaRegistry, open_registry
 from bus.settings import KafkaSettings, RegistrySettings
-from tests.apicurio import apicurio
 from tests.schemas import schema_text, with_field, without_default
 
 TEXT = schema_text()
-
-
-@pytest.fixture(scope="session")
-def apicurio_url() -> Iterator[str]:
-    with apicurio() as url:
-        yield url
 
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("http", marks=pytest.mark.full)])
