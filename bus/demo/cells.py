@@ -12,7 +12,7 @@ DECOMPOSED_EVERY, DECOMPOSED_FROM = 97, 5
 """Rows whose text some old machine wrote with its accents as separate characters (Unicode NFD)."""
 ISO_EVERY = 5
 """Of the rows of an office that writes dd/mm/yyyy, those which came from another system."""
-WHOLE_DAY = r"^(\d{4})-(\d{2})-(\d{2})$"
+WHOLE_DAY, ONLY_MONTH = r"^(\d{4})-(\d{2})-(\d{2})$", r"^(\d{4})-(\d{2})$"
 
 
 def cells(frame: pl.DataFrame, *, day_first: bool) -> pl.DataFrame:
@@ -55,6 +55,11 @@ def _text(name: str, dtype: pl.DataType, turned: pl.Expr, decomposed: pl.Expr) -
         return column.dt.convert_time_zone(CITY_TIME).dt.strftime("%Y-%m-%dT%H:%M:%S%:z")
     if dtype == pl.Date or name == "birth_date":
         iso = column.cast(pl.String)
-        return pl.when(turned).then(iso.str.replace(WHOLE_DAY, "${3}/${2}/${1}")).otherwise(iso).alias(name)
+        return (
+            pl.when(turned)
+            .then(iso.str.replace(WHOLE_DAY, "${3}/${2}/${1}").str.replace(ONLY_MONTH, "${2}/${1}"))
+            .otherwise(iso)
+            .alias(name)
+        )
     text = column.cast(pl.String)
     return pl.when(decomposed).then(text.str.normalize("NFD")).otherwise(text).alias(name)

@@ -10,8 +10,8 @@ from bus.names import RegisterName
 
 Cells = dict[str, str]
 
-ENCODING, RAGGED, DUPLICATE = "encoding", "ragged", "duplicate"
-"""Reasons that lie in the file; all others are names of the rules in the register's schema."""
+ENCODING, RAGGED, DUPLICATE = "encoding", "cells", "duplicate"
+"""Reasons that lie in the row as a whole; all others are a cell's: unreadable, or against a rule."""
 FOREIGN_BYTES = b"Nguy\xd4n"  # Nguyễn in TCVN3, an encoding of the 1990s
 
 UNLIKE: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -31,7 +31,9 @@ class Refused:
     """A line that must be refused."""
 
     reason: str
+    """As the adapter reports it."""
     field: str | None
+    """None where the row as such is wrong."""
     raw: bytes = hidden(repr=False)
 
 
@@ -53,7 +55,7 @@ def damaged(register: RegisterName, key_field: str, text_field: str, spare: Sequ
         bad = line(row | {damage.cell: damage.spoil(row)})
         yield Refused(damage.reason, damage.told_under or damage.cell, bad)
     yield Refused(RAGGED, None, line(next(rows)) + b",one,too many")
-    yield Refused(ENCODING, text_field, line(next(rows) | {text_field: "@"}).replace(b"@", FOREIGN_BYTES))
+    yield Refused(ENCODING, None, line(next(rows) | {text_field: "@"}).replace(b"@", FOREIGN_BYTES))
     once, other = next(rows), spare[-1]
     # Nobody can tell which of the two is right.
     yield Refused(DUPLICATE, key_field, line(once))
@@ -87,7 +89,7 @@ DAMAGES: Mapping[str, Sequence[Damage]] = MappingProxyType(
             Damage("personal_id", "pattern", _short("personal_id")),
             Damage("sex", "personal_id_agrees", _other_sex, told_under="personal_id"),
             Damage("birth_date", "partial_date", _day_that_never_was),
-            Damage("card_issue_date", "type", _instead("30/02/2024")),
+            Damage("card_issue_date", "date", _instead("30/02/2024")),
             Damage("nationality", "codes", _instead("XX")),
         ),
         "resident.residence": (
@@ -96,15 +98,15 @@ DAMAGES: Mapping[str, Sequence[Damage]] = MappingProxyType(
             Damage("relation_to_head", "codes", _instead("neighbour")),
         ),
         "resident.civil_status": (
-            Damage("death_date", "type", _instead("2025-02-30")),
+            Damage("death_date", "date", _instead("2025-02-30")),
             Damage("spouse_id", "differs", lambda row: row["personal_id"]),
             Damage("marital_status", "codes", _instead("unsure")),
         ),
         "business.registration": (
             Damage("enterprise_code", "enterprise_code", _next_digit),
             Damage("charter_capital", "minimum", _instead("-1")),
-            Damage("amendment_no", "type", _instead("twice")),
-            Damage("business_lines", "type", _instead('[{"code":"46')),
+            Damage("amendment_no", "number", _instead("twice")),
+            Damage("business_lines", "json", _instead('[{"code":"46')),
         ),
         "dossier.case": (
             Damage("dossier_code", "dossier_code", lambda row: row["agency_code"] + "-260231-0001"),

@@ -26,9 +26,14 @@ from bus.demo.places import Address
 from bus.errors import InputRefused, PathUnwritable
 from bus.schema.avsc import load_register
 from bus.schema.columns import broken
-from bus.schema.rules import refusals
+from producers.filediff.check import check
+from producers.filediff.diff import Tally, changes, plan
+from producers.filediff.parse import parse
+from producers.filediff.reader import CsvReader
+from producers.filediff.state import KNOWN
 
 SMALL = Sizes(people=600, businesses=100, dossiers=150)
+NOTHING_KNOWN = KNOWN.to_frame()
 NEW_HOME = Address("12 Đường số 8", "26740")
 
 
@@ -49,8 +54,8 @@ def read_date(text: str) -> date:
 
 
 def read(dtype: pl.DataType, name: str, text: str) -> Any:
-    if name == "birth_date" and "/" in text:
-        return read_date(text).isoformat()
+    if name == "birth_date":
+        return "-".join(reversed(text.split("/")))
     if isinstance(dtype, pl.List):
         return json.loads(
             text,
@@ -91,22 +96,19 @@ def test_valid_states_keep_the_registers_rules(exports, register):
 
 
 @pytest.mark.parametrize("register", OFFICES)
-def test_every_broken_line_breaks_the_rule_that_is_written_down(exports, register):
-    export, schema = exports.files[register], load_register(register)[-1]
-    header = export.path.read_text("utf-8", errors="replace").splitlines()[0].split(",")
-    of_rules = {n: bad for n, bad in export.refused.items() if bad.reason not in {ENCODING, RAGGED, DUPLICATE}}
-    assert len(of_rules) >= 3
-    for bad in of_rules.values():
-        row = dict(zip(header, next(csv.reader([bad.raw.decode()])), strict=True))
-        try:
-            told = [(found.field, found.rule) for found in refusals(schema, state(export.valid.schema, row))]
-        except ValueError:
-            told = [(bad.field, "type")]
-        if bad.reason == "partial_date":
-            told = [("birth_date", "partial_date")]
-            with pytest.raises(ValueError, match="day is out of range"):
-                read_date(row["birth_date"])
-        assert told == [(bad.field, bad.reason)]
+def test_the_adapter_refuses_what_is_written_down_and_takes_the_rest(exports, register):
+    export = exports.files[register]
+    schema, entry = load_register(register)[-1], load_catalog().register(register)
+    with export.path.open("rb") as stream:
+        (chunk,) = CsvReader(stream, export.path.name).chunks()
+    checked = check(chunk, parse(chunk, schema), entry, schema, export.agency)
+    tally = Tally()
+    judged = changes(checked, NOTHING_KNOWN, entry.key_field, schema)
+    tally.add(checked, judged, len(chunk))
+    found = plan(tally, NOTHING_KNOWN, entry.key_field, partial=False)
+    told = {(line, field or None, reason) for line, field, reason, _ in found.refused.iter_rows()}
+    assert told == {(line, bad.field, bad.reason) for line, bad in export.refused.items()}
+    assert checked.good.filter(~pl.col(entry.key_field).is_in(found.twice.implode())).equals(export.valid)
 
 
 @pytest.mark.parametrize("register", OFFICES)
