@@ -19,8 +19,8 @@ UNLIKE: Mapping[str, Sequence[str]] = MappingProxyType(
         "resident.identity": ("full_name", "native_place"),
         "resident.residence": ("household_no",),
         "resident.civil_status": ("registration_number", "registration_place"),
-        "business.registration": ("name",),
-        "dossier.case": ("channel", "documents"),
+        "business.registration": ("name", "first_registered_on"),
+        "dossier.case": ("applicant_kind", "applicant_id"),
     }
 )
 """Fields in which two rows of one key contradict each other."""
