@@ -1,6 +1,7 @@
 """The registry in a topic of a real cluster: strangers' records, crashes, rivals, absence."""
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bus import kafka as clients
+from bus import log
 from bus.errors import ClusterMismatch, Fenced, RegistryUnavailable, SchemaUnknown
 from bus.registry import open_registry
 from bus.registry.embedded import EmbeddedRegistry
@@ -124,6 +126,31 @@ async def test_of_two_rivals_one_is_fenced_and_no_id_is_given_twice(settings, to
         assert all(not isinstance(answer, Exception) or isinstance(answer, Fenced) for answer in answers)
         again = [await one.publish("a", with_field(TEXT, "one")), await other.publish("b", with_field(TEXT, "other"))]
         assert {release.schema_id for release in again} == {2, 3}
+
+
+async def test_publisher_that_was_overtaken_after_it_began_is_fenced_and_says_so_once(settings, topic, caplog):
+    class Overtaken(EmbeddedRegistry):
+        """Between its taking over and its writing, a rival publishes."""
+
+        calls = 0
+
+        async def _settled(self, avro_subject, text):
+            there = await super()._settled(avro_subject, text)
+            self.calls += 1
+            if self.calls == 2:
+                await rival.publish(SUBJECT, with_field(TEXT, "rival"))
+            return there
+
+    log.configure()
+    async with EmbeddedRegistry(settings, topic) as rival, Overtaken(settings, topic) as registry:
+        await rival.publish(SUBJECT, TEXT)
+        with pytest.raises(Fenced, match="has taken over"):
+            await registry.publish(SUBJECT, with_field(TEXT, "late"))
+        gc.collect()
+        assert [release.version for release in await rival.versions(SUBJECT)] == [1, 2]
+        again = await registry.publish(SUBJECT, with_field(TEXT, "late"))
+        assert (again.version, again.schema_id) == (3, 3)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_concurrent_publishers_of_one_process_take_turns(settings, topic):
