@@ -1,0 +1,21 @@
+"""Compiles the benchmark's Java with the Eclipse compiler from Maven Central, on the JDK of the local stack."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bus.local.java import run_tool
+from bus.local.maven import jars
+from bus.local.progress import Report
+from tests.stack import cache
+
+COMPILER = "org.eclipse.jdt:ecj:3.42.0"
+SOURCES = Path(__file__).parent / "java"
+LEVEL = "-21"
+
+
+def compiled(target: Path, class_path: Sequence[Path], report: Report) -> Path:
+    """Compile every source under ``java/`` into ``target``; raises Unavailable with the compiler's last words."""
+    files = [str(path) for path in sorted(SOURCES.rglob("*.java"))]
+    arguments = [LEVEL, "-nowarn", "-d", str(target), "-cp", ":".join(map(str, class_path)), *files]
+    run_tool("org.eclipse.jdt.internal.compiler.batch.Main", arguments, jars([COMPILER], cache=cache(), report=report))
+    return target
