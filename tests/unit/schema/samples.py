@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from bus.schema import Field, Record, RegisterSchema, load_codes, load_register
 from bus.schema.envelope import ENVELOPE
 
+# Without a database: tests made of one function for many registers would share their failures in it.
+GENERATED = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 SAID = {"doc": "A sample.", "doc_vi": "Một ví dụ.", "pii": "none"}
 IDENTITY = {
     "personal_id": "079185000001",
