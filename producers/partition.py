@@ -3,5 +3,6 @@
 from aiokafka.partitioner import murmur2
 
 
-def partition_of(key: str, partitions: int) -> int:
-    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+def partition_of(key: str | bytes, partitions: int) -> int:
+    raw = key.encode() if isinstance(key, str) else key
+    return int(murmur2(raw) & 0x7FFFFFFF) % partitions

@@ -26,8 +26,10 @@ def columns(schema: RegisterSchema) -> dict[str, Column]:
     return {column.name: column for column in _columns(schema.state, "", required=True)}
 
 
-def check_header(file: str, header: Sequence[str], schema: RegisterSchema, delimiter: str) -> None:
+def check_header(file: str, header: Sequence[str], schema: RegisterSchema, delimiter: str, *, partial: bool) -> None:
     """Raise FileRefused, naming file, column and what was expected, unless the header fits the register."""
+    if not partial and QUARANTINE_COLUMNS[0] in header:
+        raise FileRefused(f"{file}: a quarantine file holds some subjects only; feed it in with --partial")
     known = columns(schema)
     given = [name for name in header if name not in QUARANTINE_COLUMNS]
     if not any(name in known for name in given):

@@ -1,0 +1,141 @@
+"""``lienthong publish``: what an agency has, onto the bus."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+
+from bus import crashpoints
+from bus.cli import console, err, print_json
+from bus.cli.options import (
+    DEFAULT_KAFKA,
+    CatalogOption,
+    ClusterOption,
+    JsonOption,
+    KafkaOption,
+    PrefixOption,
+    RegistryOption,
+    cluster,
+)
+from bus.errors import ConfigInvalid
+from bus.settings import explain
+from producers.filediff.job import DEFAULT_STATE, FileJob, Outcome
+from producers.filediff.progress import ConsoleReporter
+from producers.filediff.run import publish_file
+
+app = typer.Typer(no_args_is_help=True, help="Publish a register that this agency writes.")
+
+
+@app.callback()
+def publish() -> None:
+    """Publish a register that this agency writes."""
+
+
+@app.command("file")
+def file_command(
+    register: Annotated[str, typer.Argument(help="Register, such as resident.identity.")],
+    file: Annotated[Path, typer.Argument(help="Export: CSV in UTF-8, its header the register's field names.")],
+    agency: Annotated[str, typer.Option(help="Code of the agency that publishes.")],
+    state: Annotated[
+        Path,
+        typer.Option("--state", envvar="LIENTHONG_STATE", help="Directory that remembers what was published."),
+    ] = DEFAULT_STATE,
+    delimiter: Annotated[str, typer.Option(help="Between cells: one character, or the word tab.")] = ",",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
+    confirm_deletes: Annotated[
+        bool, typer.Option("--confirm-deletes", "--yes", help="Delete even more than --max-delete-share.")
+    ] = False,
+    max_delete_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of what is published that one export may delete.")
+    ] = 0.2,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Some subjects only: who is not in the export is not gone.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="JSON report; in the state directory by default.")] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="CSV of refused rows; in the state directory by default.")
+    ] = None,
+    schemas: Annotated[
+        Path | None, typer.Option(envvar="LIENTHONG_SCHEMAS", help="Schemas folder; the shipped one by default.")
+    ] = None,
+    kafka: KafkaOption = DEFAULT_KAFKA,
+    registry: RegistryOption = None,
+    cluster_file: ClusterOption = None,
+    catalog: CatalogOption = None,
+    prefix: PrefixOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare an export with what was published before, and send only what is new, changed or gone.
+
+    Refused rows stay out and are named in the report; the others go out. Who is in the export but refused is not gone.
+    """
+    crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
+    where = cluster(kafka, registry, cluster_file)
+    job = _job(
+        register_name=register,
+        file=file,
+        agency=agency,
+        kafka=where.kafka,
+        registry=where.registry,
+        catalog=catalog,
+        prefix=prefix,
+        schemas=schemas,
+        state=state,
+        delimiter=delimiter,
+        partial=partial,
+        dry_run=dry_run,
+        confirm_deletes=confirm_deletes,
+        max_delete_share=max_delete_share,
+        report=report,
+        quarantine=quarantine,
+    )
+    outcome = asyncio.run(publish_file(job, ConsoleReporter(err)))
+    if as_json:
+        print_json(outcome.as_json())
+    else:
+        _print(outcome)
+
+
+def _job(**options: object) -> FileJob:
+    try:
+        return FileJob.model_validate(options)
+    except ValidationError as error:
+        raise ConfigInvalid(f"option --{explain(error)}") from error
+
+
+def _print(outcome: Outcome) -> None:
+    console.print(_summary(outcome))
+    if outcome.refused:
+        console.print(_refusals(outcome.refused))
+        for name, path in (("report", outcome.report), ("quarantine", outcome.quarantine)):
+            if path:
+                console.print(f"{name}: {path}", markup=False, highlight=False)
+        console.print("correct the quarantine file and publish it with --partial", highlight=False)
+
+
+def _summary(outcome: Outcome) -> Table:
+    title = f"{outcome.register} by {outcome.agency}" + (": dry run, nothing sent" if not outcome.sent else "")
+    table = Table(title=title, show_header=False)
+    for name, count in (
+        ("rows read", outcome.rows),
+        ("new", outcome.new),
+        ("changed", outcome.changed),
+        ("gone", outcome.gone),
+        ("unchanged", outcome.unchanged),
+        ("rows refused", outcome.refused_rows),
+    ):
+        table.add_row(name, f"{count:,}")
+    table.add_row("seconds", f"{outcome.seconds:.1f}")
+    return table
+
+
+def _refusals(refused: Mapping[str, int]) -> Table:
+    table = Table("reason", "refusals", title="Refused")
+    for reason, count in refused.items():
+        table.add_row(reason, f"{count:,}")
+    return table

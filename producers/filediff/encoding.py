@@ -1,0 +1,76 @@
+"""Changed rows and deleted keys as Kafka records."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+from uuid_utils.compat import uuid7
+
+from bus.event import Event, Op
+from bus.headers import Headers, event_headers, tombstone_headers
+from bus.names import AgencyCode, RegisterName
+from producers.filediff.diff import KEY
+from producers.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the events of one transaction share."""
+
+    register: RegisterName
+    source: AgencyCode
+    version: int
+    occurred_at: datetime
+    recorded_at: datetime
+    traceparent: str
+
+
+def upserts(release: Release, envelope: Envelope, states: pl.DataFrame) -> Iterator[Record]:
+    """One record per state, in order; ``states`` are the register's columns and KEY."""
+    keys = states[KEY]
+    rows = states.select(field.name for field in release.schema.fields).iter_rows(named=True)
+    for key, state in zip(keys, rows, strict=True):
+        yield _record(release, _event(envelope, Op.UPSERT, key, state), envelope)
+
+
+def deletes(release: Release, envelope: Envelope, keys: Iterable[str]) -> Iterator[Record]:
+    """The delete and its tombstone for each key."""
+    for key in keys:
+        event = _event(envelope, Op.DELETE, key, None)
+        yield _record(release, event, envelope)
+        yield Record(key.encode(), None, tombstone_headers(event, envelope.traceparent))
+
+
+def slices(frame: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:
+    return (frame.slice(start, rows) for start in range(0, frame.height, rows))
+
+
+def key_slices(keys: pl.Series, count: int) -> Iterator[Sequence[str]]:
+    return (keys.slice(start, count).to_list() for start in range(0, len(keys), count))
+
+
+def _record(release: Release, event: Event, envelope: Envelope) -> Record:
+    return Record(event.key.encode(), release.encoder.encode(event), event_headers(event, envelope.traceparent))
+
+
+def _event(envelope: Envelope, op: Op, key: str, state: dict[str, object] | None) -> Event:
+    return Event(
+        register=envelope.register,
+        event_id=uuid7(),
+        op=op,
+        key=key,
+        version=envelope.version,
+        source=envelope.source,
+        occurred_at=envelope.occurred_at,
+        recorded_at=envelope.recorded_at,
+        replaced_by=None,
+        state=state,
+    )

@@ -1,0 +1,63 @@
+"""The first look at an export: each row parsed, checked, compared; what goes out is spooled, what does not is kept."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from bus.catalog import Register
+from bus.names import AgencyCode
+from bus.schema.fields import RegisterSchema
+from producers.filediff import refusals
+from producers.filediff.check import check
+from producers.filediff.diff import VERDICT, Plan, Tally, changes, plan
+from producers.filediff.job import FileJob
+from producers.filediff.parse import parse
+from producers.filediff.progress import Reporter
+from producers.filediff.quarantine import Quarantine
+from producers.filediff.reader import Chunk, CsvReader
+from producers.filediff.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what an export is judged."""
+
+    register: Register
+    schema: RegisterSchema
+    agency: AgencyCode
+    known: pl.DataFrame
+    """What is published, with the columns of the state."""
+
+
+def look(
+    job: FileJob, reader: CsvReader, terms: Terms, spool: Spool, quarantine: Quarantine, reporter: Reporter
+) -> Plan:
+    """The plan. Changed and new rows are in the spool, refused ones in the quarantine."""
+    tally = Tally()
+    with reporter.step(f"reading {job.file.name}") as advance:
+        for chunk in reader.chunks():
+            _take(chunk, terms, tally, spool, quarantine)
+            advance(len(chunk))
+    made = plan(tally, terms.known, terms.register.key_field, partial=job.partial)
+    _keep_doubled(job, made, tally, quarantine)
+    return made
+
+
+def _take(chunk: Chunk, terms: Terms, tally: Tally, spool: Spool, quarantine: Quarantine) -> None:
+    parsed = parse(chunk, terms.schema)
+    checked = check(chunk, parsed, terms.register, terms.schema, terms.agency)
+    judged = changes(checked, terms.known, terms.register.key_field, terms.schema)
+    tally.add(checked, judged, len(chunk))
+    spool.add(judged.filter(pl.col(VERDICT) != "unchanged"))
+    quarantine.add(chunk, checked.refused)
+
+
+def _keep_doubled(job: FileJob, made: Plan, tally: Tally, quarantine: Quarantine) -> None:
+    """Rows that turned out to share their key are only known at the end: their text is fetched from the file again."""
+    before = refusals.together(tally.refused)
+    doubled = made.refused.join(before, on="line", how="anti")
+    if doubled.is_empty():
+        return
+    with job.file.open("rb") as stream:
+        for chunk in CsvReader(stream, job.file.name, job.delimiter).chunks():
+            quarantine.add(chunk, doubled.filter(pl.col("line").is_in(chunk.lines.implode())))

@@ -1,0 +1,196 @@
+"""One run of file diff, from the export to the topic."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import polars as pl
+from aiokafka import AIOKafkaProducer
+
+from bus import kafka, metrics
+from bus.catalog import Register, load_catalog
+from bus.codec import ParsedSchema
+from bus.errors import ConfigInvalid, ConfirmationNeeded, FileRefused
+from bus.names import AgencyCode, TopicName
+from bus.registry import open_registry
+from producers.decoder import Decoder
+from producers.filediff import refusals
+from producers.filediff.diff import KEY, Plan
+from producers.filediff.encoding import key_slices, slices
+from producers.filediff.header import check_header
+from producers.filediff.job import FileJob, Outcome
+from producers.filediff.look import Terms, look
+from producers.filediff.place import held
+from producers.filediff.progress import Reporter, Silent
+from producers.filediff.quarantine import Quarantine
+from producers.filediff.reader import CsvReader
+from producers.filediff.replay import Source, catch_up
+from producers.filediff.report import write_report
+from producers.filediff.sending import BATCH_BYTES, Origin, Sender
+from producers.filediff.spool import Spool
+from producers.filediff.state import FileState, state_file
+from producers.lane import Clock
+from producers.publisher import utc_now
+from producers.release import Release, newest_release
+from producers.topic import own_topic
+from producers.transaction import transactional_id
+
+
+async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Clock = utc_now) -> Outcome:
+    """Send to the register's topic what the export says and the topic does not yet; the numbers of what was done.
+
+    Killed at any moment and run again, the topic ends with what the export says, and no event is sent twice. Raises
+    FileRefused where the export as such cannot be used; ConfirmationNeeded where it would delete too many, before
+    anything is sent; Fenced when another run has taken over; and what the Publisher raises.
+    """
+    run = _run(job, reporter or Silent(), now)
+    async with AsyncExitStack() as stack:
+        reader = CsvReader(stack.enter_context(_opened(job.file)), job.file.name, job.delimiter)
+        source, release = await _source(run, stack)
+        check_header(job.file.name, reader.header, release.schema, job.delimiter, partial=job.partial)
+        stack.enter_context(held(job.state, run.topic))
+        state = stack.enter_context(FileState(state_file(job.state, run.topic)))
+        client = None if job.dry_run else await stack.enter_async_context(_exclusive(run))
+        rebuilt = await catch_up(state, source, now(), run.reporter)
+        if rebuilt:
+            run.reporter.say(f"state read from {run.topic} from its beginning: {rebuilt}")
+        spool = stack.enter_context(Spool(job.state))
+        with Quarantine(_quarantine_file(run), reader.header, job.delimiter) as quarantine:
+            terms = Terms(run.register, release.schema, run.agency, state.known())
+            plan = look(job, reader, terms, spool, quarantine, run.reporter)
+        _tell(run, plan, _outcome(run, plan, rebuilt, quarantine, sent=False))
+        if client is not None:
+            await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
+    outcome = _outcome(run, plan, rebuilt, quarantine, sent=client is not None)
+    _report(outcome, plan)
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    job: FileJob
+    reporter: Reporter
+    register: Register
+    agency: AgencyCode
+    topic: TopicName
+    origin: Origin
+    started_at: datetime
+    since: float = field(default_factory=time.monotonic)
+
+
+def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
+    catalog = load_catalog(job.catalog, prefix=job.prefix)
+    register, agency = catalog.register(job.register_name), catalog.agency(job.agency)
+    if not job.file.is_file():
+        raise FileRefused(f"{job.file}: no such file; name an export that can be read")
+    if job.quarantine is not None and job.quarantine.exists() and job.quarantine.samefile(job.file):
+        raise ConfigInvalid(f"{job.quarantine}: the quarantine file would replace the export; name another one")
+    return _Run(job, reporter, register, agency, register.topic(agency), _origin(job), now())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except PermissionError as error:
+        raise FileRefused(f"{path}: {error.strerror}; name an export that can be read") from error
+
+
+async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release]:
+    job = run.job
+    registry = await stack.enter_async_context(open_registry(job.registry, job.kafka))
+    facts = await own_topic(job.kafka, run.register, run.topic)
+    release = await newest_release(run.register, registry, job.schemas)
+    decoder = Decoder(run.register.name, registry, cast("ParsedSchema", release.schema.parsed))
+    return Source(job.kafka, run.register, run.topic, facts, release.schema, decoder), release
+
+
+def _exclusive(run: _Run) -> AbstractAsyncContextManager[AIOKafkaProducer]:
+    """Starting it ends any earlier run on this topic, and its open transaction."""
+    return kafka.producer(
+        run.job.kafka,
+        transactional_id=transactional_id(run.topic),
+        compression_type=run.job.compression,
+        max_batch_size=BATCH_BYTES,
+    )
+
+
+def _report(outcome: Outcome, plan: Plan) -> None:
+    if outcome.report is not None:
+        write_report(Path(outcome.report), outcome, plan.refused)
+
+
+def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
+    """Count and report what was refused, before anything is sent; raise ConfirmationNeeded where too many would go."""
+    for reason, count in outcome.refused.items():
+        metrics.refused.labels(run.register.name, run.agency, reason).inc(count)
+    _report(outcome, plan)
+    if plan.withheld:
+        run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
+    job = run.job
+    if plan.share_gone > job.max_delete_share and not job.confirm_deletes and not job.dry_run:
+        raise ConfirmationNeeded(
+            f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
+            f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
+            "export is not a full one, or --confirm-deletes if they are to be deleted"
+        )
+
+
+async def _send(run: _Run, plan: Plan, spool: Spool, sender: Sender) -> None:
+    """New and changed states in the export's order, then the deletes."""
+    size = run.job.transaction_events
+    with run.reporter.step(f"sending to {run.topic}", plan.events) as advance:
+        for frame in spool.frames():
+            for part in slices(frame.filter(~pl.col(KEY).is_in(plan.twice.implode())), size):
+                await sender.upsert(part)
+                advance(part.height)
+        for keys in key_slices(plan.gone, size):
+            await sender.delete(keys)
+            advance(len(keys))
+
+
+def _origin(job: FileJob) -> Origin:
+    """The export's own age is the latest moment at which its changes can have happened."""
+    changed = datetime.fromtimestamp(job.file.stat().st_mtime, UTC)
+    return Origin(changed, f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
+
+
+def _quarantine_file(run: _Run) -> Path:
+    return run.job.quarantine or _beside(run, "quarantine.csv")
+
+
+def _beside(run: _Run, what: str) -> Path:
+    """A file of this run's own in the state directory."""
+    return run.job.state / f"{run.topic}.{run.started_at:%Y%m%dT%H%M%S%f}.{what}"
+
+
+def _outcome(run: _Run, plan: Plan, rebuilt: str | None, quarantine: Quarantine, *, sent: bool) -> Outcome:
+    refused = plan.refused.height > 0
+    report = run.job.report or (_beside(run, "report.json") if refused else None)
+    return Outcome(
+        register=run.register.name,
+        agency=run.agency,
+        topic=run.topic,
+        file=str(run.job.file),
+        started_at=run.started_at,
+        seconds=round(time.monotonic() - run.since, 3),
+        sent=sent,
+        partial=run.job.partial,
+        rows=plan.rows,
+        new=plan.new,
+        changed=plan.changed,
+        gone=len(plan.gone),
+        unchanged=plan.unchanged,
+        refused_rows=refusals.rows(plan.refused),
+        refused=refusals.per_reason(plan.refused),
+        deletes_withheld=plan.withheld,
+        state_rebuilt=rebuilt,
+        quarantine=str(quarantine.path) if quarantine.rows else None,
+        report=str(report) if report else None,
+    )

@@ -1,0 +1,162 @@
+"""What the writer's own topic says, kept beside the adapter: per key the fingerprint and version last published.
+
+A replica of that topic and nothing else: rows and positions change in one transaction, so that it may be behind but
+never wrong, and may be lost, since it can be read from the topic again.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from bus.errors import PathUnwritable
+from bus.names import TopicName
+from producers.filediff.fingerprint import FORM
+
+KNOWN = pl.Schema({"key": pl.String(), "hash": pl.Int64(), "version": pl.Int64(), "gone": pl.Boolean()})
+READ_ROWS = 50_000
+NEVER = "1970-01-01T00:00:00+00:00"
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS published (
+    key TEXT PRIMARY KEY,
+    hash INTEGER,               -- of the state; null where there is none, or none that can be read
+    version INTEGER NOT NULL,
+    gone INTEGER NOT NULL       -- deleted, or merged into another
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+APPLY = """
+INSERT INTO published (key, hash, version, gone) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET hash = excluded.hash, version = excluded.version, gone = excluded.gone
+WHERE excluded.version > published.version
+"""
+ADVANCE = """
+INSERT INTO positions (partition, position) VALUES (?, ?)
+ON CONFLICT (partition) DO UPDATE SET position = excluded.position
+"""
+TELL = "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One key after one event."""
+
+    key: str
+    hash: int | None
+    version: int
+    gone: bool
+
+
+class FileState:
+    """The state of one topic, in a file that only its owner can read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        """Raises PathUnwritable."""
+        try:
+            self._path.touch(mode=0o600)
+            self._path.chmod(0o600)
+            self._connection = sqlite3.connect(self._path, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            # The last commits may be lost with the power: the topic has them. Rows and positions stay together.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.executescript(TABLES)
+        except (OSError, sqlite3.DatabaseError) as error:
+            self.__exit__()
+            raise PathUnwritable(
+                f"{self._path}: cannot be used as state ({error}); choose another --state, or remove the file: it is "
+                "made again from the topic"
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def why_useless(self, topic_id: str, now: datetime, keeps_deletes: timedelta) -> str | None:
+        """Why this cannot be brought up to date from where it stands, in words; None where it can."""
+        facts = dict(self._open.execute("SELECT name, value FROM facts"))
+        if not facts:
+            return "there is none yet"
+        if facts["topic_id"] != topic_id:
+            return "the topic was deleted and made again"
+        if facts["form"] != str(FORM):
+            return "its fingerprints are of an older form"
+        if now - datetime.fromisoformat(facts["caught_up_at"]) > keeps_deletes:
+            return "it is older than the topic keeps deletes"
+        return None
+
+    def start_over(self, topic_id: str) -> None:
+        """Forget everything: the state of a topic of which nothing has been read."""
+        with self._transaction() as write:
+            write.execute("DELETE FROM published")
+            write.execute("DELETE FROM positions")
+            write.execute("DELETE FROM facts")
+            write.executemany(TELL, [("topic_id", topic_id), ("form", str(FORM)), ("caught_up_at", NEVER)])
+
+    def caught_up(self, now: datetime) -> None:
+        with self._transaction() as write:
+            write.execute(TELL, ("caught_up_at", now.isoformat()))
+
+    def positions(self) -> dict[int, int]:
+        """Per partition, the offset from which on the topic is not in the state."""
+        return dict(self._open.execute("SELECT partition, position FROM positions"))
+
+    def apply(self, rows: Iterable[Published], positions: Mapping[int, int]) -> None:
+        """Keep the newest version per key, and the positions, both or neither."""
+        with self._transaction() as write:
+            write.executemany(APPLY, ((row.key, row.hash, row.version, row.gone) for row in rows))
+            write.executemany(ADVANCE, positions.items())
+
+    def doubt(self, keys: Iterable[str]) -> None:
+        """Forget what these keys hold, since their last records cannot be read: it will be published again."""
+        with self._transaction() as write:
+            write.executemany("UPDATE published SET hash = NULL WHERE key = ?", ((key,) for key in keys))
+
+    def known(self) -> pl.DataFrame:
+        """Everything, with the columns of KNOWN."""
+        rows = self._open.execute("SELECT key, hash, version, gone FROM published ORDER BY key")
+        parts = [KNOWN.to_frame()]
+        while part := rows.fetchmany(READ_ROWS):
+            columns = dict(zip(KNOWN, zip(*part, strict=True), strict=True))
+            frame = pl.DataFrame({**columns, "gone": [bool(gone) for gone in columns["gone"]]}, schema=KNOWN)
+            parts.append(frame)
+        return pl.concat(parts)
+
+    def high_water(self) -> int | None:
+        """The highest version of all keys."""
+        return self._open.execute("SELECT max(version) FROM published").fetchone()[0]  # type: ignore[no-any-return]
+
+    @property
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise PathUnwritable(f"{self._path}: used before it was opened")
+        return self._connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._open.execute("BEGIN IMMEDIATE")
+            yield self._open
+            self._open.execute("COMMIT")
+        except BaseException as error:
+            if self._open.in_transaction:
+                self._open.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise PathUnwritable(f"{self._path}: cannot be written: {error}; free space or rights") from error
+            raise
+
+
+def state_file(directory: Path, topic: TopicName) -> Path:
+    return directory / f"{topic}.sqlite"
