@@ -23,6 +23,7 @@
     ├── Fenced                  a successor has taken over           exit 6
     ├── ClusterMismatch         topic and catalogue or positions differ  exit 7
     ├── ChangesExpired          a cursor of the changes feed is too old
+    ├── RowsRefused             the database cannot hold one row of a batch: bisect, then park it
     └── EventRefused            one event cannot be applied: parked
         ├── WireInvalid
         ├── SchemaUnknown
@@ -146,6 +147,12 @@ class ChangesExpired(BusError):
     """The feed no longer holds what came after this cursor: read the replica afresh, then follow from now."""
 
     reason = "changes_expired"
+
+
+class RowsRefused(BusError):
+    """The database cannot hold at least one row of a batch, such as text with a NUL character. Nothing was written."""
+
+    reason = "database_constraint"
 
 
 class EventRefused(BusError):

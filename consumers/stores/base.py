@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import polars as pl
 
@@ -133,7 +133,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch came to: every row was either applied or stale (equal or lower than what the store holds)."""
+    """What a batch came to: every row was either applied or stale (equal or lower than what the store holds).
+
+    Both are 0 for a batch that had been committed before, see ``Store.apply``.
+    """
 
     applied: int
     stale: int
@@ -167,22 +170,83 @@ class Change:
     recorded_at: datetime
 
 
-class Store(Protocol):
-    """See the module. All methods may raise DatabaseUnavailable (retriable: nothing of the call has happened)."""
+class Reader(Protocol):
+    """What lookups may ask; never writes, needs no writer's lock, and is used from one thread at a time.
+
+    All methods may raise DatabaseUnavailable (retriable); the next call connects again by itself.
+    """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def close(self) -> None: ...
+
+    def registers(self) -> Sequence[RegisterName]:
+        """Registers that the database has tables for, in order of name."""
+        ...
+
+    def table(self, register: RegisterName) -> Table:
+        """A register's table as the database knows it; a nested column is some Struct, without its fields.
+
+        Raises RegisterUnknown.
+        """
+        ...
+
+    def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
+        """Where a register stands; ``rows`` is counted only when asked for, as that reads the whole index."""
+        ...
+
+    def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]: ...
+
+    def counters(self, register: RegisterName) -> Mapping[str, int]:
+        """Records ever consumed by outcome, committed with the rows: a restart loses and doubles none.
+
+        A fill under way counts too; its rows become applied or stale when it finishes.
+        """
+        ...
+
+    def get(self, register: RegisterName, key: str) -> Row | None: ...
+
+    def subject(self, kind: SubjectKind, subject_key: str) -> Sequence[Row]:
+        """All registers' rows of one subject, from one read snapshot. A merged identity gives its pointer row."""
+        ...
+
+    def rows(self, register: RegisterName) -> pl.DataFrame:
+        """Everything in the live table as ENVELOPE and state columns, ordered by key, for comparison.
+
+        Nested columns are canonical JSON text (sorted names, no spaces), the same from every store.
+        """
+        ...
+
+    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]: ...
+
+    def changes(self, after: str | None, limit: int) -> Sequence[Change]:
+        """Entries after a cursor, oldest first; ``None`` starts at the oldest kept.
+
+        Raises ChangesExpired when entries after the cursor are gone: pruned, or passed over by a swap, which changes
+        rows without entries.
+        """
+        ...
+
+    def latest_cursor(self) -> str:
+        """Cursor of the feed's end: take it, read the replica, then follow from it, and nothing is missed."""
+        ...
+
+
+class Store(Reader, Protocol):
+    """See the module. Nothing of a call that raised has happened, with one exception: a connection that breaks during the very commit
+    leaves that unknown. Positions settle it: the same batch given again is found done and left alone.
+    """
 
     def open(self, tables: Sequence[Table]) -> None:
         """Make or widen tables, bookkeeping and one view per subject kind; harmless when all is there.
 
-        A new column is added to the live table with NULL for old rows. Raises ConfigInvalid when the database belongs
-        to something else, PathUnwritable, and (SQLite) Fenced when another process holds the file as its writer.
+        A new column is added to the live table with NULL for old rows; a shadow begun with other columns is dropped.
+        Raises ConfigInvalid when the database belongs to something else or has a layout this version does not know,
+        PathUnwritable, and (SQLite) Fenced when another process holds the file as its writer.
         """
         ...
-
-    def close(self) -> None: ...
-
-    def status(self, register: RegisterName) -> RegisterStatus: ...
-
-    def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]: ...
 
     def claim(
         self, register: RegisterName, slot: Slot, partitions: Mapping[Partition, str], owner: str
@@ -197,7 +261,12 @@ class Store(Protocol):
         """Bring the live table forward, in one transaction with graves, parked events, changes, counters, positions.
 
         A higher version wins; equal or lower than the row's or the grave's is stale. DELETE removes the row and leaves
-        a grave; MERGE leaves a row with no state and ``replaced_by``. Raises Fenced: nothing of the batch has happened.
+        a grave; MERGE leaves a row with no state and ``replaced_by``. Entries of the changes feed are written once the
+        register is READY. Raises Fenced, or RowsRefused when the database cannot hold one of the rows: nothing of the
+        batch has happened.
+
+        A batch whose partitions all stand at its ``next_offset`` under its own epoch was committed before, its answer
+        lost on the way: it changes nothing and comes to ``Outcome(0, 0)``.
         """
         ...
 
@@ -206,35 +275,19 @@ class Store(Protocol):
         ...
 
     def fill(self, batch: Batch) -> None:
-        """Append a batch to the shadow with its positions, in one transaction; versions are sorted out at the end."""
+        """Append a batch to the shadow with its positions, in one transaction; versions are sorted out at the end.
+
+        Raises Fenced (also when the fill was finished or begun anew by another daemon) and RowsRefused, as ``apply``.
+        """
         ...
 
     def finish_fill(self, register: RegisterName) -> Outcome:
         """Newest version per key, graves, indexes, swap with the live table, positions: one transaction.
 
         Lookups go on, on the old table, until the swap; the generation rises by one. Counts every row filled as
-        applied (the newest of its key) or stale.
+        applied (the newest of its key) or stale. The swapped positions get epochs above all before: whoever goes on,
+        claims first. Raises Fenced when no fill is under way.
         """
-        ...
-
-    def counters(self, register: RegisterName) -> Mapping[str, int]:
-        """Records ever consumed by outcome, committed with the rows: a restart loses and doubles none."""
-        ...
-
-    def get(self, register: RegisterName, key: str) -> Row | None: ...
-
-    def subject(self, kind: SubjectKind, subject_key: str) -> Sequence[Row]:
-        """All registers' rows of one subject, from one read snapshot. A merged identity gives its pointer row."""
-        ...
-
-    def rows(self, register: RegisterName) -> pl.DataFrame:
-        """Everything in the live table as ENVELOPE and state columns (nested as JSON), for comparison; order by key."""
-        ...
-
-    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]: ...
-
-    def changes(self, after: str | None, limit: int) -> Sequence[Change]:
-        """Entries after a cursor, oldest first; ``None`` starts at the oldest kept. Raises ChangesExpired."""
         ...
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
