@@ -18,11 +18,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from bus import kafka, metrics
-from bus.errors import ClusterMismatch, Fenced
+from bus.errors import ClusterMismatch, Fenced, RowsRefused
 from bus.settings import KafkaSettings
 from consumers.merging import merge
 from consumers.reading.book import SchemaBook
 from consumers.reading.columns import ColumnDecoder
+from consumers.reading.decoded import park
 from consumers.reading.ids import schema_ids
 from consumers.reading.rows import Reading
 from consumers.route import Route
@@ -41,6 +42,15 @@ class Chunk:
 
     records: list[ConsumerRecord] = field(default_factory=list)
     offsets: dict[Partition, int] = field(default_factory=dict)
+
+    def halves(self) -> tuple["Chunk", "Chunk"]:
+        """The first half of the records ends, in each partition, where the second begins."""
+        middle = len(self.records) // 2
+        first, second = self.records[:middle], self.records[middle:]
+        begins: dict[Partition, int] = {}
+        for record in second:
+            begins.setdefault(Partition(record.topic, record.partition), record.offset)
+        return Chunk(first, self.offsets | begins), Chunk(second, self.offsets)
 
 
 class Lane:
@@ -79,7 +89,7 @@ class Lane:
         self.positions = dict(
             await self._store(self._store.store.claim, self._name, self._slot, self._route.ids(), self._owner)
         )
-        self._sent = {at: position.next_offset for at, position in self.positions.items()}
+        self._sent = self._standing()
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
@@ -124,10 +134,11 @@ class Lane:
         """
         while not self.stop.is_set() and not (until is not None and until()):
             chunk = await self._gather()
-            batch = await self._batch(chunk) if self._worth(chunk) else None
+            batch = await self._batch(chunk, self._sent) if self._worth(chunk) else None
             await self._settle()
             if batch is not None:
-                self._pending = asyncio.create_task(self._commit(batch), name=f"commit {self._name}")
+                self._sent, self._touched = chunk.offsets, time.monotonic()
+                self._pending = asyncio.create_task(self._commit(chunk, batch), name=f"commit {self._name}")
             if moved is not None:
                 moved()
         await self._settle()
@@ -168,21 +179,19 @@ class Lane:
         """A commit is due for records, for positions that markers moved, and once a minute to say: still caught up."""
         return bool(chunk.records) or chunk.offsets != self._sent or time.monotonic() - self._touched > TOUCH_SECONDS
 
-    async def _batch(self, chunk: Chunk) -> Batch:
+    async def _batch(self, chunk: Chunk, standing: Mapping[Partition, int]) -> Batch:
+        """Decode and merge a chunk, for a store whose positions will be ``standing``."""
         await self._learn(chunk.records)
         decoded = self._decode(self._reading(), chunk.records)
         merged = merge(decoded.events)
         counts = {**decoded.counts, "superseded": merged.superseded, "tombstone": merged.tombstones}
-        batch = Batch(
+        return Batch(
             register=self._name,
             rows=merged.rows.drop("record"),
-            advances=self._advances(chunk.offsets),
+            advances=self._advances(chunk.offsets, standing),
             parked=decoded.parked,
             counts={outcome: n for outcome, n in counts.items() if n},
         )
-        self._sent = chunk.offsets
-        self._touched = time.monotonic()
-        return batch
 
     async def _learn(self, records: Sequence[ConsumerRecord]) -> None:
         """Know the schemas of these records; a newer version of the register widens the tables first."""
@@ -198,29 +207,49 @@ class Lane:
             raise ClusterMismatch(f"{self._name}: no schema is released; run `lienthong schemas publish`")
         return Reading(self._route.register, reader.table, self._route.sources, reader.schema, self._book.writers)
 
-    def _advances(self, offsets: Mapping[Partition, int]) -> list[Advance]:
-        """Moves from where the batch before leaves the positions; only what moved, or all to say: still caught up."""
+    def _advances(self, offsets: Mapping[Partition, int], standing: Mapping[Partition, int]) -> list[Advance]:
+        """Moves from where the positions stand; only what moved, or is at its end, to say: still caught up."""
         now = datetime.now(UTC)
         return [
-            Advance(at, self.positions[at].epoch, self._sent[at], offset, now if self._at_end(at, offset) else None)
+            Advance(at, self.positions[at].epoch, standing[at], offset, now if self._at_end(at, offset) else None)
             for at, offset in offsets.items()
-            if offset != self._sent[at] or self._at_end(at, offset)
+            if offset != standing[at] or self._at_end(at, offset)
         ]
 
     def _at_end(self, at: Partition, offset: int) -> bool:
         stable = self._consumer.last_stable_offset(_kafka(at))
         return stable is not None and offset >= stable
 
-    async def _commit(self, batch: Batch) -> None:
+    async def _commit(self, chunk: Chunk, batch: Batch) -> None:
         began = time.perf_counter()
-        outcome = await self._write(batch)
+        try:
+            outcome = await self._write(batch)
+        except RowsRefused as error:
+            await self._isolate(chunk, batch, error)
+            return
+        self._committed(batch, outcome, time.perf_counter() - began)
+
+    async def _isolate(self, chunk: Chunk, batch: Batch, error: RowsRefused) -> None:
+        """Commit a chunk that the database refuses in halves, down to the one event that it cannot hold: parked."""
+        if len(chunk.records) > 1:
+            for half in chunk.halves():
+                await self._commit(half, await self._batch(half, self._standing()))
+            return
+        [record] = chunk.records
+        parked = park(self._name, record, self._route.sources[record.topic].topic_id, error)
+        await self._commit(chunk, replace(batch, rows=batch.rows.clear(), parked=[parked]))
+
+    def _standing(self) -> dict[Partition, int]:
+        return {at: position.next_offset for at, position in self.positions.items()}
+
+    def _committed(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         for move in batch.advances:
             self.positions[move.at] = replace(
                 self.positions[move.at],
                 next_offset=move.next_offset,
                 caught_up_at=move.caught_up_at or self.positions[move.at].caught_up_at,
             )
-        self._measure(batch, outcome, time.perf_counter() - began)
+        self._measure(batch, outcome, seconds)
 
     async def _write(self, batch: Batch) -> Outcome:
         store = self._store.store

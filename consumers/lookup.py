@@ -115,7 +115,7 @@ class Replica:
     def changes(self, after: str | None = None, limit: int = 1000) -> Sequence[Change]:
         """The durable feed of what changed here, oldest first, for the agency's own systems.
 
-        Keep the last change's ``cursor`` with what you did, and ask for what came after it. Raises ChangesExpired when the
+        Keep the last change's ``cursor`` with what you did, ask for what came after it. Raises ChangesExpired when the
         feed no longer reaches back so far, or a table was filled anew: read the replica afresh and start from
         ``latest_cursor()``.
         """

@@ -26,7 +26,7 @@ def print_summary(story: Story) -> None:
 def _published(story: Story) -> Table:
     table = Table("register", "agency", "rows in the file", "published", "refused", title="Published")
     for name, report in story.reports.items():
-        numbers = (report["rows"], report["published"], report["refused"])
+        numbers = (report["rows"], report["events"], report["refused_rows"])
         table.add_row(name, report["agency"], *(f"{number:,}" for number in numbers))
     return table
 
