@@ -1,84 +1,138 @@
 """Avro types as Polars types: how the fields of a register's state lie in a frame."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from fastavro.read import LOGICAL_READERS
 
+from bus.codec import parse
 from bus.errors import CatalogInvalid
 
 _PRIMITIVE: Mapping[str, pl.DataType] = {
     "string": pl.String(),
     "bytes": pl.Binary(),
+    "fixed": pl.Binary(),
+    "enum": pl.String(),
     "int": pl.Int64(),
     "long": pl.Int64(),
     "float": pl.Float64(),
     "double": pl.Float64(),
     "boolean": pl.Boolean(),
 }
-_LOGICAL: Mapping[str, pl.DataType] = {
-    "date": pl.Date(),
-    "timestamp-micros": pl.Datetime("us", "UTC"),
-    "timestamp-millis": pl.Datetime("us", "UTC"),
-    "uuid": pl.String(),
+_LOGICAL: Mapping[tuple[str, str], pl.DataType] = {
+    ("int", "date"): pl.Date(),
+    ("long", "timestamp-micros"): pl.Datetime("us", "UTC"),
+    ("long", "timestamp-millis"): pl.Datetime("us", "UTC"),
+    ("string", "uuid"): pl.String(),
 }
-_TEXT = ("enum", "fixed")
+_DEFAULTS: Mapping[type[pl.DataType], tuple[type, ...]] = {
+    pl.String: (str,),
+    pl.Int64: (int,),
+    pl.Float64: (int, float),
+    pl.Boolean: (bool,),
+}
+_DIGITS = 38
+"""Of the widest decimal that a frame and PostgreSQL's bindings hold in 128 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """A type of a parsed schema with the named types that it may refer to."""
+
+    avro: Any
+    named: Mapping[str, Any]
+
+    def to(self, avro: Any) -> "Types":
+        return Types(avro, self.named)
+
+    @property
+    def nullable(self) -> bool:
+        return isinstance(self.avro, list) and "null" in self.avro
+
+    @property
+    def bare(self) -> Mapping[str, Any]:
+        """Without null, names looked up; a union of more types than one stays a union."""
+        found = self.avro
+        if isinstance(found, list):
+            rest = [branch for branch in found if branch != "null"]
+            found = rest[0] if len(rest) == 1 else {"type": "union"}
+        return self.named.get(found, {"type": found}) if isinstance(found, str) else found  # type: ignore[no-any-return]
+
+    @property
+    def kind(self) -> str:
+        return str(self.bare["type"])
+
+    @property
+    def logical(self) -> str | None:
+        """The logical type that decoding applies; as Avro demands, one that is not known there is ignored."""
+        named = self.bare.get("logicalType")
+        return str(named) if f"{self.kind}-{named}" in LOGICAL_READERS else None
+
+    @property
+    def fields(self) -> Mapping[str, Mapping[str, Any]]:
+        """A record's fields by name."""
+        return {field["name"]: field for field in self.bare.get("fields", ())}
+
+
+def types_of(schema: Mapping[str, Any]) -> Types:
+    """A schema parsed by fastavro: in it, names are full names."""
+    named: dict[str, Any] = {}
+    _collect(schema, named)
+    return Types(schema, named)
 
 
 def state_types(schema: Mapping[str, Any]) -> dict[str, pl.DataType]:
-    """Fields of a register's state, in order, with their types. Raises CatalogInvalid where there is no state record."""
-    state = next((field["type"] for field in schema.get("fields", ()) if field["name"] == "state"), None)
-    record = _without_null(state)
-    if not isinstance(record, Mapping) or record.get("type") != "record":
+    """Fields of a register's state in order, with their types. Raises CatalogInvalid without a state record."""
+    whole = types_of(parse(schema))
+    state = whole.to(whole.fields.get("state", {"type": "null"})["type"])
+    if state.kind != "record":
         raise CatalogInvalid(f"schema {schema.get('name')}: field state must be null or a record")
-    named: dict[str, Any] = {}
-    _collect(schema, named)
-    return {field["name"]: polars_type(field["type"], named) for field in record["fields"]}
+    return {name: _field(state, field) for name, field in state.fields.items()}
 
 
-def polars_type(avro: Any, named: Mapping[str, Any]) -> pl.DataType:
-    """One Avro type; ``named`` holds the records, enums and fixed types that the schema defines."""
-    found = _without_null(avro)
-    if isinstance(found, str) and found in named:
-        found = named[found]
-    if isinstance(found, str) and found in _PRIMITIVE:
-        return _PRIMITIVE[found]
-    if isinstance(found, Mapping):
-        return _complex(found, named)
-    raise CatalogInvalid(f"Avro type {found} has no place in a replica: use a record, an array, or a primitive type")
+def _field(parent: Types, field: Mapping[str, Any]) -> pl.DataType:
+    dtype = _polars(parent.to(field["type"]))
+    default = field.get("default")
+    if default is not None and not _means_itself(default, dtype):
+        raise CatalogInvalid(f"field {field['name']}: a default is null, [], or a plain text, number or truth value")
+    return dtype
 
 
-def _complex(found: Mapping[str, Any], named: Mapping[str, Any]) -> pl.DataType:
-    kind = found["type"]
-    if found.get("logicalType") == "decimal":
-        return pl.Decimal(found["precision"], found.get("scale", 0))
-    if found.get("logicalType") in _LOGICAL:
-        return _LOGICAL[found["logicalType"]]
+def _means_itself(default: Any, dtype: pl.DataType) -> bool:
+    """Decoding gives a default as it stands in JSON: a date's is a number there, a record's lacks its own defaults."""
+    return default == [] if isinstance(dtype, pl.List) else type(default) in _DEFAULTS.get(type(dtype), ())
+
+
+def _polars(avro: Types) -> pl.DataType:
+    kind, logical = avro.kind, avro.logical
+    if logical == "decimal" and avro.bare["precision"] <= _DIGITS:
+        return pl.Decimal(avro.bare["precision"], avro.bare.get("scale", 0))
+    if logical is not None:
+        return _LOGICAL.get((kind, logical)) or _no_place(logical)
     if kind == "record":
-        return pl.Struct({field["name"]: polars_type(field["type"], named) for field in found["fields"]})
+        return pl.Struct({name: _inner(_field(avro, field)) for name, field in avro.fields.items()})
     if kind == "array":
-        return pl.List(polars_type(found["items"], named))
-    if kind in _TEXT:
-        return pl.String()
-    return polars_type(kind, named)
+        return pl.List(_inner(_polars(avro.to(avro.bare["items"]))))
+    return _PRIMITIVE.get(kind) or _no_place(kind)
 
 
-def _without_null(avro: Any) -> Any:
-    if not isinstance(avro, list):
-        return avro
-    rest = [branch for branch in avro if branch != "null"]
-    return rest[0] if len(rest) == 1 else avro
+def _inner(dtype: pl.DataType) -> pl.DataType:
+    """What is inside a record or an array is kept as JSON."""
+    return _no_place(f"{dtype} inside another") if isinstance(dtype, pl.Binary | pl.Decimal) else dtype
+
+
+def _no_place(kind: str) -> pl.DataType:
+    raise CatalogInvalid(f"Avro type {kind} has no place in a replica: use a record, an array, or a primitive type")
 
 
 def _collect(avro: Any, named: dict[str, Any]) -> None:
-    """Every named type by its full name and, as Avro lets a schema refer to it, by its short one."""
     if isinstance(avro, list):
         for branch in avro:
             _collect(branch, named)
     elif isinstance(avro, Mapping):
-        if avro.get("type") in ("record", "enum", "fixed"):
+        if "name" in avro:
             named[avro["name"]] = avro
-            named[f"{avro.get('namespace', '')}.{avro['name']}"] = avro
-        for inner in (avro.get("type"), avro.get("items"), *(field["type"] for field in avro.get("fields", ()))):
-            if isinstance(inner, list | Mapping):
-                _collect(inner, named)
+        for inner in (avro.get("items"), avro.get("values"), *(field["type"] for field in avro.get("fields", ()))):
+            _collect(inner, named)

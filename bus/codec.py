@@ -9,7 +9,8 @@ from uuid import UUID
 import fastavro
 
 from bus import wire
-from bus.errors import BodyInvalid
+from bus.bounds import check_bounded
+from bus.errors import BodyInvalid, CatalogInvalid
 from bus.event import Event, Op
 from bus.names import AgencyCode, RegisterName, SchemaId
 
@@ -17,8 +18,13 @@ ParsedSchema = dict[str, Any]
 
 
 def parse(text: Mapping[str, Any]) -> ParsedSchema:
-    """A schema prepared for fastavro. Raises fastavro's SchemaParseException."""
-    return cast("ParsedSchema", fastavro.parse_schema(dict(text)))
+    """A schema prepared for fastavro. Raises CatalogInvalid when it is none, or does not bound its values."""
+    try:
+        parsed = cast("ParsedSchema", fastavro.parse_schema(dict(text)))
+    except Exception as error:  # strangers' schemas break fastavro in ways of their own: KeyError, RecursionError, …
+        raise CatalogInvalid(f"not an Avro schema that can be read ({type(error).__name__}: {error})") from error
+    check_bounded(parsed)
+    return parsed
 
 
 @dataclass(frozen=True, slots=True)

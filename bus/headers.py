@@ -5,7 +5,7 @@ Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2 (binary content mo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from bus.errors import BodyInvalid
@@ -65,9 +65,24 @@ def read_tombstone(headers: Iterable[tuple[str, bytes]]) -> Tombstone:
     try:
         return Tombstone(
             event_id=str(UUID(found["ce_id"].decode())),
-            version=int(found[VERSION]),
+            version=_long(found[VERSION]),
             source=found["ce_source"].decode().removeprefix("/agencies/"),
-            recorded_at=datetime.fromisoformat(found["ce_time"].decode()),
+            recorded_at=_moment(found["ce_time"].decode()),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError, AttributeError, TypeError) as error:  # Kafka allows null as a value
         raise BodyInvalid(f"tombstone without readable {VERSION}, ce_id, ce_source and ce_time headers") from error
+
+
+def _long(text: bytes) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise OverflowError("no long of Avro")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    """In UTC; the offset has to be told, for a time without one is no moment."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("time without offset")
+    return found.astimezone(UTC)

@@ -1,9 +1,10 @@
 r"""Many messages of one schema as one Avro file in memory, which a columnar reader decodes at native speed.
 
 An object container file is ``Obj\x01``, a metadata map, a sync marker, then blocks of count, byte length, records,
-marker (Avro 1.12, "Object Container Files"). Messages with one schema id are the records of one block. The five-byte
-Confluent prefix is declared as the decoding schema's first field, so that nothing is sliced off and every row must show
-it: a message with bytes too few or too many shifts the next row and is found out.
+marker (Avro 1.12, "Object Container Files"). Messages with one schema id are the records of one block. Between two
+messages stands a seam: a mark that no message can know, and the five-byte Confluent prefix that the next one begins
+with. The decoding schema declares it as each record's last field. When as many rows as there are messages all end with
+it, each row is exactly its message: one with bytes too few or too many, or made to look like two, shifts a seam.
 """
 
 import io
@@ -15,12 +16,16 @@ from typing import Any
 import fastavro
 
 from bus import wire
+from bus.avro_types import Types, types_of
+from bus.names import SchemaId
 
-PREFIX = "_prefix"
+SEAM = "#seam"  # no Avro name starts with #
+MARK_BYTES = 8
 _SYNC = bytes(range(16))  # any 16 bytes do: the file holds one block
+_MOST_RECORDS = 1_000  # a schema that names its types twice again and again would spell out to billions
 
-_PLAIN = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
-_LOGICAL = frozenset({"date", "timestamp-micros", "timestamp-millis"})
+_AS_IT_IS = frozenset({"float", "double", "bytes", "string"})
+_AS_LONG = frozenset({"int", "long", "enum"})  # the same bytes, and nothing beyond 32 bits is cut
 
 
 class Unreadable(Exception):
@@ -32,23 +37,25 @@ class BlockWriter:
     """Puts messages of one schema behind one another."""
 
     header: bytes
+    prefix: bytes
 
-    def block(self, values: Sequence[bytes]) -> bytes:
-        body = b"".join(values)
+    def block(self, values: Sequence[bytes], mark: bytes) -> bytes:
+        """A file of these messages. ``mark``: fresh random bytes."""
+        body = memoryview(b"".join((mark.join(values), mark, self.prefix)))[wire.PREFIX_BYTES :]
         return b"".join((self.header, _long(len(values)), _long(len(body)), body, _SYNC))
 
 
-def block_writer(schema: Mapping[str, Any]) -> BlockWriter:
+def block_writer(schema: Mapping[str, Any], schema_id: SchemaId) -> BlockWriter:
     """For messages written with ``schema``. Raises Unreadable."""
-    fields = [{"name": PREFIX, "type": {"type": "fixed", "name": "Prefix", "size": wire.PREFIX_BYTES}}]
     inlining = _Inlining()
-    fields += [{"name": field["name"], "type": inlining.of(field["type"])} for field in schema["fields"]]
+    fields = inlining.fields(types_of(schema))
+    fields.append({"name": SEAM, "type": inlining.fixed(MARK_BYTES + wire.PREFIX_BYTES)})
+    text = json.dumps({"type": "record", "name": "Batch", "fields": fields}).encode()
     out = io.BytesIO()
     out.write(b"Obj\x01")
-    text = json.dumps({"type": "record", "name": "Batch", "fields": fields}).encode()
     fastavro.schemaless_writer(out, {"type": "map", "values": "bytes"}, {"avro.schema": text, "avro.codec": b"null"})
     out.write(_SYNC)
-    return BlockWriter(out.getvalue())
+    return BlockWriter(out.getvalue(), wire.prefix(schema_id))
 
 
 def _long(number: int) -> bytes:
@@ -58,46 +65,44 @@ def _long(number: int) -> bytes:
 
 
 class _Inlining:
-    """Rewrites types into ones with the same bytes that Polars reads: named types spelled out, enums as ints."""
+    """Rewrites types into ones with the same bytes that Polars reads unchanged, named types spelled out.
+
+    Polars reads logical types too, but what is beyond their range comes out as something else; ``resolve`` looks at the
+    numbers first. Of a boolean it only sees whether the byte is 1, so that is declared as the byte.
+    """
 
     def __init__(self) -> None:
-        self._named: dict[str, Mapping[str, Any]] = {}
-        self._records = 0
+        self._names = 0
 
-    def of(self, avro: Any) -> Any:
-        if isinstance(avro, list):
-            return self._union(avro)
-        if isinstance(avro, str):
-            return self._name(avro)
-        if avro["type"] in ("record", "enum"):
-            self._named[avro["name"]] = self._named[f"{avro.get('namespace')}.{avro['name']}"] = avro
-        return self._complex(avro)
+    def fields(self, record: Types) -> list[dict[str, Any]]:
+        return [{"name": name, "type": self.of(record.to(field["type"]))} for name, field in record.fields.items()]
 
-    def _union(self, branches: list[Any]) -> list[Any]:
-        if len(branches) != 2 or branches.count("null") != 1:
+    def fixed(self, size: int) -> dict[str, Any]:
+        return {"type": "fixed", "name": self._name(), "size": size}
+
+    def of(self, avro: Types) -> Any:
+        if not isinstance(avro.avro, list):
+            return self._bare(avro)
+        if len(avro.avro) != 2 or not avro.nullable:
             raise Unreadable("a union of other than null and one type")
-        return [self.of(branch) for branch in branches]
+        bare = self._bare(avro)
+        return ["null" if branch == "null" else bare for branch in avro.avro]
 
-    def _name(self, name: str) -> Any:
-        if name in self._named:
-            return self._complex(self._named[name])
-        if name not in _PLAIN:
-            raise Unreadable(f"type {name}")
-        return name
+    def _bare(self, avro: Types) -> Any:
+        if avro.kind == "record":
+            return {"type": "record", "name": self._name(), "fields": self.fields(avro)}
+        if avro.kind == "array":
+            return {"type": "array", "items": self.of(avro.to(avro.bare["items"]))}
+        if avro.kind == "boolean":
+            return self.fixed(1)
+        if avro.kind in _AS_LONG:
+            return "long"
+        if avro.kind in _AS_IT_IS:
+            return avro.kind
+        raise Unreadable(f"type {avro.kind}")
 
-    def _complex(self, avro: Mapping[str, Any]) -> Any:
-        kind, logical = avro["type"], avro.get("logicalType")
-        if kind == "record":
-            self._records += 1
-            name = f"R{self._records}"
-            fields = [{"name": field["name"], "type": self.of(field["type"])} for field in avro["fields"]]
-            return {"type": "record", "name": name, "fields": fields}
-        if kind == "array":
-            return {"type": "array", "items": self.of(avro["items"])}
-        if kind == "enum":
-            return "int"
-        if logical in _LOGICAL:
-            return {"type": kind, "logicalType": logical}
-        if logical not in (None, "uuid"):
-            raise Unreadable(f"logical type {logical}")
-        return self.of(kind)
+    def _name(self) -> str:
+        self._names += 1
+        if self._names > _MOST_RECORDS:
+            raise Unreadable("a schema too large to spell out")
+        return f"T{self._names}"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from bus import codec
 from bus.avro_types import state_types
 from bus.catalog import Register
-from bus.errors import ClusterMismatch, SchemaUnknown
+from bus.errors import CatalogInvalid, ClusterMismatch, SchemaUnknown
 from bus.names import SchemaId
 from bus.registry import Registered, SchemaRegistry
+from consumers.reading.decoded import OWN
 from consumers.stores.base import Table
 
 
@@ -47,7 +48,7 @@ class SchemaBook:
         return self.reader
 
     async def learn(self, ids: Iterable[SchemaId]) -> None:
-        """Know these ids' schemas; an id the registry does not have stays unknown, and its events are parked."""
+        """Know these ids' schemas; an id without one that can be read stays unknown, and its events are parked."""
         missing = [schema_id for schema_id in ids if schema_id not in self.writers]
         if missing:
             await self.refresh()
@@ -58,7 +59,7 @@ class SchemaBook:
     async def _fetch(self, schema_id: SchemaId) -> None:
         try:
             self.writers[schema_id] = codec.parse(await self._registry.schema(schema_id))
-        except SchemaUnknown:
+        except (SchemaUnknown, CatalogInvalid):
             return
 
 
@@ -67,8 +68,11 @@ def _reader(register: Register, released: Registered) -> Reader:
 
 
 def table_of(register: Register, schema: Mapping[str, object]) -> Table:
-    """How a register lies in a store under one schema version."""
+    """How a register lies in a store under one schema version. Raises CatalogInvalid where it cannot."""
     columns = state_types(schema)
+    taken = sorted(columns.keys() & OWN)
+    if taken:
+        raise CatalogInvalid(f"{register.name}: a state has no field {taken[0]}, which every event has; rename it")
     shape = json.dumps({name: str(dtype) for name, dtype in columns.items()})
     return Table(
         register=register.name,

@@ -10,6 +10,9 @@ from bus.errors import BusError
 from bus.names import RegisterName
 from consumers.stores.base import ENVELOPE, Parked, Table
 
+OWN = frozenset({*ENVELOPE, "tombstone", "record"})
+"""Columns of every frame of events, whatever the register."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:

@@ -1,155 +1,112 @@
 """Schema resolution on columns: from what a writer wrote to what the reader wants, added, renamed and widened fields.
 
-The same answers as Avro's own resolution gives one record at a time (Avro 1.12, "Schema Resolution"), or Unreadable.
+The same answers as fastavro's resolution (Avro 1.12, "Schema Resolution") gives one record at a time, or Unreadable.
 Nested values become JSON text on the way, as a store keeps them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from bus.avro_types import Types, types_of
 from consumers.reading.block import Unreadable
 from consumers.stores.base import ENVELOPE, Table
 
+STATEFUL = "#stateful"
+"""Column: whether there is a state at all. No Avro name starts with #."""
 ODD = "\x00odd"
-"""In JSON text, in the place of a date that Python has no form for: the row way decides about its row."""
+"""In JSON text, in the place of a value that Python has no form for."""
+UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+"""The spelling that the row way gives; others it rewrites."""
 
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896  # 0001-01-01 and 9999-12-31, in days from 1970-01-01
 DAY_US = 86_400_000_000
+_UNIT_US = {"date": DAY_US, "timestamp-micros": 1, "timestamp-millis": 1_000}
 _NUMBERS = ("int", "long", "float", "double")
+_UTC = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True)
-class Types:
-    """A schema's type with the named types that it may refer to."""
+class Resolved:
+    """Expressions on a decoded block."""
 
-    avro: Any
-    named: Mapping[str, Any]
-
-    def to(self, avro: Any) -> "Types":
-        return Types(avro, self.named)
-
-    @property
-    def nullable(self) -> bool:
-        return isinstance(self.avro, list)
-
-    @property
-    def bare(self) -> Any:
-        """Without null, names looked up."""
-        found = next(branch for branch in self.avro if branch != "null") if self.nullable else self.avro
-        return self.named.get(found, found) if isinstance(found, str) else found
-
-    @property
-    def kind(self) -> str:
-        bare = self.bare
-        inner = bare["type"] if isinstance(bare, Mapping) else bare
-        return str(inner)
-
-    @property
-    def logical(self) -> str | None:
-        bare = self.bare
-        return bare.get("logicalType") if isinstance(bare, Mapping) else None
+    columns: Sequence[pl.Expr]
+    """The envelope's and the state's columns, and ``STATEFUL``. An enum or a boolean out of range raises."""
+    odd: pl.Expr
+    """Rows about which the row way is asked, for it may see what columns do not."""
 
 
-def types_of(schema: Mapping[str, Any]) -> Types:
-    named: dict[str, Any] = {}
-    _collect(schema, named)
-    return Types(schema, named)
+def resolve(writer: Mapping[str, Any], reader: Mapping[str, Any], table: Table) -> Resolved:
+    """How events written with one schema become the reader's columns. Raises Unreadable."""
+    columns, odd = _envelope(types_of(writer), types_of(reader), table)
+    return Resolved(columns, pl.any_horizontal(odd).fill_null(value=False))
 
 
-def envelope_columns(writer: Mapping[str, Any]) -> list[pl.Expr]:
-    """The envelope's columns, and ``stateful``: whether there is a state at all. Raises Unreadable."""
-    types = types_of(writer)
-    fields = {field["name"]: types.to(field["type"]) for field in types.avro["fields"]}
-    if not {*ENVELOPE, "state"} <= fields.keys() or fields["op"].kind != "enum":
+def _envelope(written: Types, wanted: Types, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    found = _matches(written, wanted)
+    if not {*ENVELOPE, "state"} <= found.keys():
         raise Unreadable("not the envelope of an event")
-    op = pl.col("op").replace_strict(dict(enumerate(fields["op"].bare["symbols"])), return_dtype=pl.String)
-    rest = [pl.col(name).cast(dtype) for name, dtype in ENVELOPE.items() if name != "op"]
-    return [op, *rest, pl.col("state").is_not_null().alias("stateful")]
+    columns, odd = [], []
+    for name, dtype in ENVELOPE.items():
+        was, to = written.to(found[name]["type"]), wanted.to(wanted.fields[name]["type"])
+        if to.nullable and name != "replaced_by":
+            raise Unreadable(f"an envelope in which {name} may be null")
+        value = pl.col(found[name]["name"])
+        columns.append(_scalar(value, was, to, dtype).alias(name))
+        odd += _odd(value, was)
+    state, was = pl.col(found["state"]["name"]), written.to(found["state"]["type"])
+    columns.append(state.is_not_null().alias(STATEFUL))
+    more, odder = _state(state, was, wanted.to(wanted.fields["state"]["type"]), table)
+    return columns + more, odd + odder
 
 
-def state_columns(writer: Mapping[str, Any], reader: Mapping[str, Any], table: Table) -> list[pl.Expr]:
-    """An expression for each column of the table, from the decoded ``state`` column. Raises Unreadable."""
-    written, wanted = _state(types_of(writer)), _state(types_of(reader))
-    state = pl.col("state")
-    columns = []
-    for field in wanted.bare["fields"]:
-        found = _match(field, written.bare["fields"])
-        name, dtype = field["name"], table.columns[field["name"]]
-        if found is None:
-            columns.append(_default(field, dtype, present=state.is_not_null()).alias(name))
-            continue
-        value = state.struct.field(found["name"])
-        written_type, wanted_type = written.to(found["type"]), wanted.to(field["type"])
-        columns.append(
-            _nested_column(value, written_type, wanted_type, name)
-            if dtype.is_nested()
-            else _scalar(value, written_type, wanted_type).cast(dtype).alias(name)
-        )
-    return columns
-
-
-def odd_rows(table: Table) -> list[pl.Expr]:
-    """Conditions on the resolved columns under which the row way is asked, for it may see what columns do not."""
-    found = [_out_of_range(pl.col(name)) for name in ("occurred_at", "recorded_at")]
+def _state(state: pl.Expr, written: Types, wanted: Types, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
+    _check_null(written, wanted)
+    found = _matches(written, wanted)
+    columns, odd = [], []
     for name, dtype in table.columns.items():
-        column = pl.col(name)
-        if isinstance(dtype, pl.Date):
-            found.append(~column.cast(pl.Int32).is_between(FIRST_DAY, LAST_DAY))
-        elif isinstance(dtype, pl.Datetime):
-            found.append(_out_of_range(column))
-        elif dtype.is_nested():
-            found.append(column.str.contains(json.dumps(ODD)[1:-1], literal=True))
+        if name not in found:
+            columns.append(_default(wanted.fields[name], dtype, present=state.is_not_null()).alias(name))
+            continue
+        value = state.struct.field(found[name]["name"])
+        was, to = written.to(found[name]["type"]), wanted.to(wanted.fields[name]["type"])
+        if dtype.is_nested():
+            text = _json_text(value, was, to)
+            columns.append(text.alias(name))
+            odd.append(text.str.contains(json.dumps(ODD)[1:-1], literal=True))
+        else:
+            columns.append(_scalar(value, was, to, dtype).alias(name))
+            odd += _odd(value, was)
+    return columns, odd
+
+
+def _matches(written: Types, wanted: Types) -> dict[str, Mapping[str, Any]]:
+    """The writer's fields by their names in the reader's record, which has defaults for the rest."""
+    if written.kind != "record" or wanted.kind != "record":
+        raise Unreadable(f"{written.kind} read as {wanted.kind}")
+    _check_names(written, wanted)
+    aliases = {alias: name for name, field in wanted.fields.items() for alias in field.get("aliases", ())}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, field in written.fields.items():
+        known = name if name in wanted.fields else aliases.get(name)
+        if known in found:
+            raise Unreadable(f"{known} under its name and its alias")
+        if known is not None:
+            found[known] = field
+    if any(name not in found and "default" not in field for name, field in wanted.fields.items()):
+        raise Unreadable("a new field without default")
     return found
 
 
-def _out_of_range(timestamp: pl.Expr) -> pl.Expr:
-    return ~timestamp.cast(pl.Int64).is_between(FIRST_DAY * DAY_US, (LAST_DAY + 1) * DAY_US - 1)
-
-
-def _state(types: Types) -> Types:
-    field = next((field for field in types.avro["fields"] if field["name"] == "state"), None)
-    if field is None:
-        raise Unreadable("no field state")
-    return types.to(field["type"])
-
-
-def _match(field: Mapping[str, Any], written: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The writer's field of this name, or of one of its aliases."""
-    by_name = {each["name"]: each for each in written}
-    return next((by_name[name] for name in (field["name"], *field.get("aliases", ())) if name in by_name), None)
-
-
-def _default(field: Mapping[str, Any], dtype: pl.DataType, present: pl.Expr) -> pl.Expr:
-    if "default" not in field:
-        raise Unreadable(f"field {field['name']} is new and has no default")
-    value = field["default"]
-    if value is None:
-        return pl.lit(None, pl.String() if dtype.is_nested() else dtype)
-    if dtype.is_nested():
-        if value not in ([], {}):
-            raise Unreadable("a nested default with content")
-        return pl.when(present).then(pl.lit(json.dumps(value)))
-    if dtype.is_temporal() or isinstance(dtype, pl.Binary | pl.Decimal):
-        raise Unreadable(f"default of type {dtype}")
-    return pl.when(present).then(pl.lit(value, dtype))
-
-
-def _scalar(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
-    """One scalar, promoted as Avro allows."""
-    _check_null(written, wanted)
-    if written.kind == "enum":
-        return _symbols(value, written, wanted)
-    if written.logical != wanted.logical and {written.logical, wanted.logical} - {None, "uuid"}:
-        raise Unreadable(f"{written.logical} read as {wanted.logical}")
-    if written.kind == wanted.kind:
-        return value
-    if written.kind in _NUMBERS and wanted.kind in _NUMBERS[_NUMBERS.index(written.kind) :]:
-        return value
-    raise Unreadable(f"{written.kind} read as {wanted.kind}")
+def _check_names(written: Types, wanted: Types) -> None:
+    """Named types have to agree on the last part of their names, or by the reader's alias."""
+    name = str(written.bare["name"])
+    last = name.rpartition(".")[2]
+    if last != str(wanted.bare["name"]).rpartition(".")[2] and not {name, last} & set(wanted.bare.get("aliases", ())):
+        raise Unreadable(f"{name} read as {wanted.bare['name']}")
 
 
 def _check_null(written: Types, wanted: Types) -> None:
@@ -157,68 +114,102 @@ def _check_null(written: Types, wanted: Types) -> None:
         raise Unreadable("a value that may be null, read as one that may not")
 
 
+def _check_kinds(written: Types, wanted: Types) -> None:
+    """The same, or numbers promoted as Avro allows."""
+    _check_null(written, wanted)
+    if {written.logical, wanted.logical} - {None, "uuid"} and written.logical != wanted.logical:
+        raise Unreadable(f"{written.logical} read as {wanted.logical}")
+    if written.kind == wanted.kind:
+        return
+    if written.kind not in _NUMBERS or wanted.kind not in _NUMBERS[_NUMBERS.index(written.kind) :]:
+        raise Unreadable(f"{written.kind} read as {wanted.kind}")
+
+
+def _default(field: Mapping[str, Any], dtype: pl.DataType, present: pl.Expr) -> pl.Expr:
+    value = json.dumps(field["default"]) if dtype.is_nested() else field["default"]
+    flat = pl.String() if dtype.is_nested() else dtype
+    return pl.lit(None, flat) if field["default"] is None else pl.when(present).then(pl.lit(value, flat))
+
+
+def _scalar(value: pl.Expr, written: Types, wanted: Types, dtype: pl.DataType) -> pl.Expr:
+    _check_kinds(written, wanted)
+    if written.logical == "date":
+        return value.cast(pl.Int32, strict=False).cast(pl.Date)  # what is cut off is odd
+    if written.logical in _UNIT_US:
+        return (value * _UNIT_US[written.logical]).cast(_UTC)
+    return _symbols(value, written, wanted).cast(dtype)
+
+
 def _symbols(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
-    """An enum was decoded as its index. One out of range raises, and the row way names the record."""
+    """Enums were decoded as their indices and booleans as their bytes. One out of range raises."""
+    if written.kind == "boolean":
+        return value.replace_strict({b"\x00": False, b"\x01": True}, return_dtype=pl.Boolean)
+    if written.kind != "enum":
+        return value
+    _check_names(written, wanted)
     symbols = written.bare["symbols"]
-    if wanted.kind != "enum" or not set(symbols) <= set(wanted.bare["symbols"]):
+    if not set(symbols) <= set(wanted.bare["symbols"]):
         raise Unreadable("an enum whose symbols the reader does not have")
     return value.replace_strict(dict(enumerate(symbols)), return_dtype=pl.String)
 
 
-def _nested_column(value: pl.Expr, written: Types, wanted: Types, name: str) -> pl.Expr:
+def _odd(value: pl.Expr, written: Types) -> list[pl.Expr]:
+    """Conditions under which a scalar is nothing that Python has, or another spelling of it."""
+    if written.logical == "uuid":
+        return [~value.str.contains(UUID)]
+    return [~_in_range(value, written.logical)] if written.logical in _UNIT_US else []
+
+
+def _in_range(value: pl.Expr, logical: str) -> pl.Expr:
+    unit = _UNIT_US[logical]
+    return value.is_between(FIRST_DAY * DAY_US // unit, ((LAST_DAY + 1) * DAY_US - 1) // unit)
+
+
+def _json_text(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
     """A record or an array as compact JSON text, fields in the reader's order; null where the value is."""
-    _check_null(written, wanted)
     wrapped = pl.struct(_json_value(value, written, wanted).alias("v")).struct.json_encode()
-    text = wrapped.str.slice(len('{"v":')).str.head(-1)
-    return pl.when(value.is_not_null()).then(text).alias(name)
+    text = wrapped.str.strip_prefix('{"v":').str.strip_suffix("}")
+    return pl.when(value.is_not_null()).then(text)
 
 
 def _json_value(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
-    _check_null(written, wanted)
-    if written.kind != wanted.kind:
-        raise Unreadable(f"{written.kind} read as {wanted.kind} inside a nested value")
+    _check_kinds(written, wanted)
     if written.kind == "record":
         return _json_record(value, written, wanted)
     if written.kind == "array":
         items = _json_value(pl.element(), written.to(written.bare["items"]), wanted.to(wanted.bare["items"]))
         return value.list.eval(items)
-    return _json_scalar(_scalar(value, written, wanted), written)
+    if written.logical is not None:
+        text = _json_logical(value, written.logical)
+        return pl.when(value.is_null()).then(None).otherwise(text.fill_null(ODD))
+    if {written.kind, wanted.kind} & {"float", "double", "bytes"}:
+        raise Unreadable(f"{wanted.kind} inside a nested value")
+    return _symbols(value, written, wanted)
 
 
 def _json_record(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
+    found = _matches(written, wanted)
     parts = []
-    for field in wanted.bare["fields"]:
-        found = _match(field, written.bare["fields"])
-        if found is None:
-            if field.get("default", "") is not None:
-                raise Unreadable("a new nested field with a default other than null")
-            parts.append(pl.lit(None, pl.String()).alias(field["name"]))
+    for name, field in wanted.fields.items():
+        if name in found:
+            was, to = written.to(found[name]["type"]), wanted.to(field["type"])
+            parts.append(_json_value(value.struct.field(found[name]["name"]), was, to).alias(name))
+        elif field["default"] is None:
+            parts.append(pl.lit(None, pl.String()).alias(name))
         else:
-            inner = value.struct.field(found["name"])
-            resolved = _json_value(inner, written.to(found["type"]), wanted.to(field["type"]))
-            parts.append(resolved.alias(field["name"]))
+            raise Unreadable("a new nested field with a default other than null")
     return pl.when(value.is_not_null()).then(pl.struct(parts))
 
 
-def _json_scalar(value: pl.Expr, written: Types) -> pl.Expr:
-    if written.logical == "date":
-        days = value.cast(pl.Int32)
-        text = value.dt.strftime("%Y-%m-%d")
-        in_range = days.is_between(FIRST_DAY, LAST_DAY)
-        return pl.when(value.is_null()).then(None).when(in_range).then(text).otherwise(pl.lit(ODD))
-    if written.logical is not None and written.logical != "uuid":
-        raise Unreadable(f"{written.logical} inside a nested value")
-    if written.kind in ("float", "double", "bytes"):
-        raise Unreadable(f"{written.kind} inside a nested value")
-    return value
-
-
-def _collect(avro: Any, named: dict[str, Any]) -> None:
-    if isinstance(avro, list):
-        for branch in avro:
-            _collect(branch, named)
-    elif isinstance(avro, Mapping):
-        if avro.get("type") in ("record", "enum", "fixed"):
-            named[avro["name"]] = named[f"{avro.get('namespace')}.{avro['name']}"] = avro
-        for inner in (avro.get("type"), avro.get("items"), *(field["type"] for field in avro.get("fields", ()))):
-            _collect(inner, named)
+def _json_logical(value: pl.Expr, logical: str) -> pl.Expr:
+    """As the row way spells it in JSON; null where it cannot."""
+    if logical == "uuid":
+        return pl.when(value.str.contains(UUID)).then(value)
+    if logical not in _UNIT_US:
+        raise Unreadable(f"{logical} inside a nested value")
+    valid = pl.when(_in_range(value, logical)).then(value)
+    if logical == "date":
+        return valid.cast(pl.Int32).cast(pl.Date).dt.strftime("%Y-%m-%d")
+    moment = (valid * _UNIT_US[logical]).cast(pl.Datetime("us"))
+    whole = moment.dt.microsecond() == 0
+    return pl.when(whole).then(moment.dt.strftime("%FT%T+00:00")).otherwise(moment.dt.strftime("%FT%T%.6f+00:00"))

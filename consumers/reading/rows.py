@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import polars as pl
 from aiokafka import ConsumerRecord
@@ -17,7 +19,18 @@ from bus.headers import read_tombstone
 from bus.names import SchemaId, TopicName
 from consumers.reading.decoded import Decoded, frame_schema, park
 from consumers.route import Source
-from consumers.stores.base import Parked, Table
+from consumers.stores.base import ENVELOPE, Parked, Table
+
+_PYTHON: Mapping[type[pl.DataType], tuple[type, ...]] = {
+    pl.String: (str,),
+    pl.Int64: (int,),
+    pl.Float64: (float, int),
+    pl.Boolean: (bool,),
+    pl.Binary: (bytes,),
+    pl.Date: (date,),
+    pl.Datetime: (datetime,),
+    pl.Decimal: (Decimal,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +69,21 @@ def _row(reading: Reading, record: ConsumerRecord) -> dict[str, Any]:
     schema_id, body = wire.split(record.value)
     writer = reading.writers.get(schema_id)
     if writer is None:
-        raise SchemaUnknown(f"schema id {schema_id} is not in the registry")
+        raise SchemaUnknown(f"schema id {schema_id} is not in the registry, or cannot be read")
     event = codec.decode(reading.register.name, body, writer, reading.reader)
-    _check(reading, record, key, event)
+    state = _columns(reading.table, event.state or {})
+    _check(reading, record, key, event, state)
     return {
         "op": str(event.op),
         "key": key,
-        "version": event.version,
+        "version": _fitting(event.version, ENVELOPE["version"]),
         "source": event.source,
-        "occurred_at": event.occurred_at,
-        "recorded_at": event.recorded_at,
+        "occurred_at": _fitting(event.occurred_at, ENVELOPE["occurred_at"]),
+        "recorded_at": _fitting(event.recorded_at, ENVELOPE["recorded_at"]),
         "event_id": str(event.event_id),
-        "replaced_by": event.replaced_by,
+        "replaced_by": event.replaced_by and _fitting(event.replaced_by, ENVELOPE["replaced_by"]),
         "tombstone": False,
-        **_columns(reading.table, event.state or {}),
+        **state,
     }
 
 
@@ -101,12 +115,12 @@ def _tombstone(reading: Reading, record: ConsumerRecord, key: str) -> dict[str, 
     }
 
 
-def _check(reading: Reading, record: ConsumerRecord, key: str, event: Event) -> None:
+def _check(reading: Reading, record: ConsumerRecord, key: str, event: Event, state: Mapping[str, Any]) -> None:
     if event.key != key:
         raise KeyMismatch("record key and the key inside the event differ")
     if event.source != reading.sources[record.topic].writer:
         raise OwnerWrong("event's source is not the writer of this topic")
-    if event.op is Op.UPSERT and (event.state is None or event.state.get(reading.register.key_field) != key):
+    if event.op is Op.UPSERT and (event.state is None or state.get(reading.register.key_field) != key):
         raise KeyMismatch(f"state is missing or its {reading.register.key_field} is not the event's key")
     if event.op is not Op.UPSERT and event.state is not None:
         raise BodyInvalid(f"{event.op} carries a state")
@@ -116,16 +130,33 @@ def _check(reading: Reading, record: ConsumerRecord, key: str, event: Event) -> 
 
 def _columns(table: Table, state: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: _json(value) if dtype.is_nested() and (value := state.get(name)) is not None else state.get(name)
+        name: None if (value := state.get(name)) is None else _fitting(value, dtype)
         for name, dtype in table.columns.items()
     }
 
 
+def _fitting(value: Any, dtype: pl.DataType) -> Any:
+    """The value as its column holds it. Raises BodyInvalid where the column cannot, as when a writer's type differs."""
+    if dtype.is_nested():
+        return _json(value)
+    if isinstance(value, UUID):
+        return str(value)
+    exact = not isinstance(value, Decimal) or value.as_tuple().exponent == -(getattr(dtype, "scale", None) or 0)
+    if not exact or type(value) not in _PYTHON[type(dtype)]:  # a decimal of too many digits comes rounded
+        raise BodyInvalid(f"a {type(value).__name__} does not fit a column of type {dtype}")
+    return value
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_iso)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_text)
+    except (TypeError, ValueError) as error:  # NaN and infinity, bytes and decimals
+        raise BodyInvalid("a nested value has no form in JSON") from error
 
 
-def _iso(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, datetime | date):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form here")
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
