@@ -54,10 +54,10 @@ class Chunk:
 
 
 class CsvReader:
-    """One pass over a file. The header is read at once; ``chunks`` gives the rest."""
+    """One pass over a file. Its header and first chunk are read at once, so that what is no export shows early."""
 
-    def __init__(self, stream: BinaryIO, name: str, delimiter: str = ",") -> None:
-        """Raises FileRefused where the file is empty or has no header in UTF-8."""
+    def __init__(self, stream: BinaryIO, name: str, delimiter: str = ",", rows: int = CHUNK_ROWS) -> None:
+        """Raises FileRefused where the file is empty, has no header, or is not in UTF-8."""
         self._stream = stream
         self._name = name
         self._delimiter = delimiter
@@ -68,21 +68,30 @@ class CsvReader:
         self._width: int | None = None
         self.header = self._read_header()
         self._width = len(self.header)
+        self._rows_at_once = rows
+        self._first: Chunk | None = self._next_chunk()
+        self._check_encoding(self._first)
 
-    def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        """Raises FileRefused where more rows of the first chunk are not in UTF-8 than are."""
-        first = True
-        while block := [*self._again, *islice(self._stream, rows - min(rows, len(self._again)))]:
-            self._again.clear()
-            chunk = self._whole(block)
-            if chunk is None:
-                self._again.extend(block)
-                chunk = self._by_row(rows)
-            if first:
-                self._check_encoding(chunk)
-                first = False
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows, once."""
+        chunk, self._first = self._first, None
+        while chunk is not None:
             if len(chunk):
                 yield chunk
+            chunk = self._next_chunk()
+
+    def _next_chunk(self) -> Chunk | None:
+        """Up to so many rows, none of them where only empty lines were left; None at the end of the file."""
+        count = self._rows_at_once
+        block = [*self._again, *islice(self._stream, count - min(count, len(self._again)))]
+        self._again.clear()
+        if not block:
+            return None
+        chunk = self._whole(block)
+        if chunk is None:
+            self._again.extend(block)
+            chunk = self._by_row(count)
+        return chunk
 
     def _read_header(self) -> list[str]:
         start = self._stream.read(4096)
@@ -186,9 +195,10 @@ class CsvReader:
                 self._undecodable = True
                 yield line.decode(errors="replace")
 
-    def _check_encoding(self, chunk: Chunk) -> None:
-        wrong = [found.line for found in chunk.damaged if found.reason == "encoding"]
-        if len(wrong) > len(chunk) / 2:
+    def _check_encoding(self, chunk: Chunk | None) -> None:
+        """More rows of the first chunk that are not in UTF-8 than are: then the file is in another encoding."""
+        wrong = [found.line for found in chunk.damaged if found.reason == "encoding"] if chunk else []
+        if chunk and len(wrong) > len(chunk) / 2:
             raise FileRefused(
                 f"{self._name}: {len(wrong)} of the first {len(chunk)} rows, from line {wrong[0]} on, are not UTF-8; "
                 f"expected {ENCODING}"

@@ -57,11 +57,12 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
         state = stack.enter_context(FileState(state_file(job.state, run.topic)))
         client = None if job.dry_run else await stack.enter_async_context(_exclusive(run))
         rebuilt = await catch_up(state, source, now(), run.reporter)
-        if rebuilt:
+        known = state.known()
+        if rebuilt and known.height:
             run.reporter.say(f"state read from {run.topic} from its beginning: {rebuilt}")
         spool = stack.enter_context(Spool(job.state))
         with Quarantine(_quarantine_file(run), reader.header, job.delimiter) as quarantine:
-            terms = Terms(run.register, release.schema, run.agency, state.known())
+            terms = Terms(run.register, release.schema, run.agency, known)
             plan = look(job, reader, terms, spool, quarantine, run.reporter)
         _tell(run, plan, _outcome(run, plan, rebuilt, quarantine, sent=False))
         if client is not None:

@@ -1,0 +1,122 @@
+"""File diff killed with SIGKILL at each of its crash points, then run again.
+
+What must be true: the topic's last state per key is the export, and no event stands there twice.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bus.crashpoints import NAMES
+from bus.event import Op
+from tests.exports import export, job, people, run
+from tests.producing import IDENTITY, events, person, prepare, registry_settings
+
+ONCE = ("filediff.synchronising", "filediff.synchronised")  # a run reads the topic once
+POINTS = [f"{name}:1" for name in NAMES] + [f"{name}:2" for name in NAMES if name not in ONCE]
+POINTS = [point for point in POINTS if point.startswith("filediff.")]
+DRIVER = """
+import asyncio, sys
+from bus import crashpoints
+from producers.filediff.job import FileJob
+from producers.filediff.run import publish_file
+crashpoints.arm(sys.argv[1])
+asyncio.run(publish_file(FileJob.model_validate_json(sys.argv[2])))
+"""
+
+
+def die(asked, point: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, point, asked.model_dump_json()],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+def expected_after_second(rows):
+    """Changes of the second export: ten changed, five gone, ten new."""
+    changed = [row | {"full_name": "Huỳnh Thị Đổi"} if place < 10 else row for place, row in enumerate(rows)]
+    return [*changed[:-5], *(person(number) for number in range(500, 510))]
+
+
+@pytest.fixture
+async def before(kafka, topic_prefix, tmp_path):
+    """A topic on which sixty people have been published once."""
+    await prepare(kafka, topic_prefix)
+    rows = people(60)
+    await run(kafka, topic_prefix, tmp_path, export(tmp_path, rows))
+    return rows
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_run_is_finished_by_the_next_one_without_loss_or_double(
+    kafka, topic_prefix, tmp_path, before, point
+):
+    wanted = expected_after_second(before)
+    asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, wanted), transaction_events=8)
+    if point.startswith("filediff.synchronising"):
+        for file in (tmp_path / "state").iterdir():
+            file.unlink()
+    await asyncio.to_thread(die, asked, point)
+    outcome = await run(kafka, topic_prefix, tmp_path, asked.file, transaction_events=8)
+    assert outcome.unchanged + outcome.new + outcome.changed == len(wanted)
+    await holds(kafka, topic_prefix, before, wanted)
+
+
+async def test_run_killed_again_and_again_gets_there(kafka, topic_prefix, tmp_path, before):
+    wanted = expected_after_second(before)
+    asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, wanted), transaction_events=8)
+    for point in ("sent:2", "committed:1", "recorded:1", "begun:1", "committed:1"):
+        await asyncio.to_thread(die, asked, f"filediff.{point}")
+    await run(kafka, topic_prefix, tmp_path, asked.file)
+    await holds(kafka, topic_prefix, before, wanted)
+    assert (await run(kafka, topic_prefix, tmp_path, asked.file)).events == 0
+
+
+async def test_killed_on_one_machine_and_finished_from_another_without_its_state(kafka, topic_prefix, tmp_path, before):
+    wanted = expected_after_second(before)
+    asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, wanted), transaction_events=8)
+    await asyncio.to_thread(die, asked, "filediff.committed:2")
+    (tmp_path / "elsewhere").mkdir()
+    await run(kafka, topic_prefix, tmp_path / "elsewhere", asked.file)
+    await holds(kafka, topic_prefix, before, wanted)
+
+
+def test_command_line_arms_crash_points_from_the_environment(kafka, topic_prefix, tmp_path):
+    asyncio.run(prepare(kafka, topic_prefix))
+    file = export(tmp_path, people(2))
+    command = [
+        *(str(Path(sys.executable).with_name("lienthong")), "publish", "file", IDENTITY, str(file)),
+        *("--agency", "H29.5", "--kafka", kafka, "--prefix", topic_prefix, "--state", str(tmp_path / "state")),
+        *("--registry", registry_settings(topic_prefix).topic),
+    ]
+    armed = os.environ | {"LIENTHONG_CRASH_AT": "filediff.sent"}
+    killed = subprocess.run(command, env=armed, capture_output=True, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert len(asyncio.run(events(kafka, topic_prefix))) == 2
+
+
+async def holds(kafka, prefix, before, wanted):
+    """The topic ends with the export, each of the changes between both exports stands there once, in version order."""
+    found = await events(kafka, prefix)
+    last = {event.key: event for event in found}
+    assert {key: event.state for key, event in last.items() if event.op is Op.UPSERT} == {
+        row["personal_id"]: row for row in wanted
+    }
+    first = {row["personal_id"]: row for row in before}
+    then = {row["personal_id"]: row for row in wanted}
+    due = Counter(first.keys()) + Counter(key for key in first.keys() | then.keys() if first.get(key) != then.get(key))
+    assert Counter(event.key for event in found) == due
+    for key in last:
+        versions = [event.version for event in found if event.key == key]
+        assert versions == sorted(set(versions))
