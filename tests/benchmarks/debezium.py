@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,13 @@ from bus.local.maven import archive, jars
 from bus.local.ports import free_ports
 from bus.local.process import ServerProcess, tail
 from bus.local.progress import ConsoleReport
-from tests.benchmarks.javac import compiled
+from tests.benchmarks.javac import CONVERTER, compiled
+from tests.benchmarks.took import Took
 from tests.benchmarks.topics import Topic, release_of
 from tests.stack import cache
 
 CONNECTOR = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin"
 CONNECT_JARS = ("org.apache.kafka:connect-runtime:4.3.1", "org.apache.avro:avro:1.12.1", *LOGGING_JARS)
-CONVERTER = "vn.lienthong.bench.FlatAvroConverter"
 JVM_OPTIONS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
 TABLE = "resident_identity"
 COLUMN_TYPES = {"string": "text", "int": "date"}
@@ -37,20 +36,11 @@ BATCH = "5000"
 START_SECONDS = 120.0
 STALL_SECONDS = 60.0
 LOOK_SECONDS = 0.02  # how finely the first row is seen: by the table's size, which costs next to nothing
-COUNT_SECONDS = (0.1, 2.0)  # a count reads the whole table (30 ms for 500,000 rows), so it is taken ever closer to the end
+COUNT_SECONDS = (
+    0.1,
+    2.0,
+)  # a count reads the whole table (30 ms for 500,000 rows), so it is taken ever closer to the end
 STOP_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """From the first row seen in the table to the last one."""
-
-    events: int
-    seconds: float
-
-    @property
-    def per_second(self) -> float:
-        return self.events / self.seconds
 
 
 class Debezium:
@@ -63,7 +53,10 @@ class Debezium:
         self._log = directory / "connect.log"
 
     def fill(self) -> Took:
-        """Make the table, with the replica's primary key, and run the connector until every resident is in it."""
+        """Make the table, with the replica's primary key, and run the connector until every resident is in it.
+
+        Timed from the first row seen in the table to the last one.
+        """
         with psycopg.connect(self._database, autocommit=True) as connection:
             connection.execute(self._create_table())
         return self._run(f"SELECT count(*) FROM {TABLE}")
@@ -139,7 +132,7 @@ class Debezium:
             "offset.storage.file.filename": str(self._directory / "offsets"),
             "offset.flush.interval.ms": "5000",
             "plugin.path": str(plugin),
-            "plugin.discovery": "hybrid_warn",
+            "plugin.discovery": "service_load",
             "consumer.isolation.level": "read_committed",
             "consumer.max.poll.records": BATCH,
             "consumer.max.partition.fetch.bytes": str(4 * 1024 * 1024),
@@ -181,7 +174,9 @@ class Debezium:
 
     def _write(self, name: str, settings: Mapping[str, str]) -> str:
         path = self._directory / f"{name}.properties"
-        path.write_text("".join(f"{key}={property_value(value)}\n" for key, value in settings.items()), encoding="ascii")
+        path.write_text(
+            "".join(f"{key}={property_value(value)}\n" for key, value in settings.items()), encoding="ascii"
+        )
         return str(path)
 
 

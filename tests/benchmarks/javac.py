@@ -10,12 +10,16 @@ from tests.stack import cache
 
 COMPILER = "org.eclipse.jdt:ecj:3.42.0"
 SOURCES = Path(__file__).parent / "java"
+CONVERTER = "vn.lienthong.bench.FlatAvroConverter"
 LEVEL = "-21"
 
 
 def compiled(target: Path, class_path: Sequence[Path], report: Report) -> Path:
-    """Compile every source under ``java/`` into ``target``; raises Unavailable with the compiler's last words."""
+    """Compile every source under ``java/`` into ``target``, where Connect finds the converter by its service file; raises Unavailable with the compiler's last words."""
     files = [str(path) for path in sorted(SOURCES.rglob("*.java"))]
     arguments = [LEVEL, "-nowarn", "-d", str(target), "-cp", ":".join(map(str, class_path)), *files]
+    services = target / "META-INF" / "services"
+    services.mkdir(parents=True, exist_ok=True)
+    (services / "org.apache.kafka.connect.storage.Converter").write_text(f"{CONVERTER}\n", encoding="utf-8")
     run_tool("org.eclipse.jdt.internal.compiler.batch.Main", arguments, jars([COMPILER], cache=cache(), report=report))
     return target

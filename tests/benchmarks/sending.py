@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ import polars as pl
 from aiokafka import AIOKafkaProducer
 
 from bus.bulk import BulkEncoder
-from bus.codec import Encoder
 from bus.event import Event, Op
 from bus.headers import Headers, event_headers
 from bus.names import TopicName
@@ -53,7 +52,9 @@ async def send_one_by_one(target: Target, states: pl.DataFrame, first_version: i
         for row in events.iter_rows(named=True):
             event = Event(register=IDENTITY, **{**row, "op": Op.UPSERT, "source": POLICE})
             value = target.release.encoder.encode(event)
-            flying.append(await target.client.send(target.topic, value, row["key"].encode(), headers=event_headers(event)))
+            flying.append(
+                await target.client.send(target.topic, value, row["key"].encode(), headers=event_headers(event))
+            )
         await asyncio.gather(*flying)
         flying.clear()
 

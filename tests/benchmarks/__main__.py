@@ -1,0 +1,73 @@
+"""The command: makes its data and its servers, takes the measures, prints a table, writes the flat object."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bus.cli import console
+from bus.errors import BusError
+from tests.benchmarks.figures import KEYS, absolute_table, bars_table, write
+from tests.benchmarks.measures import chosen
+from tests.benchmarks.rounds import Found
+from tests.benchmarks.servers import servers
+from tests.benchmarks.workshop import SMALL, Sizes, Workshop
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="KEY,…", help="Take only these figures, such as pg_vs_copy.")
+    ] = None,
+    events: Annotated[int | None, typer.Option("--events", min=100, help="Size of the main topic (500,000).")] = None,
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="How often contenders run (3).")] = None,
+    small: Annotated[bool, typer.Option("--small", help="Tiny sizes: proves that all runs, measures nothing.")] = False,
+    out: Annotated[Path, typer.Option("--out", help="Where the flat object is written.")] = Path("build/bench.json"),
+    directory: Annotated[Path, typer.Option("--dir", help="Folder of the servers and files.")] = Path("build/bench"),
+) -> None:
+    """Measure every path of Liên thông beside its peers, on a Kafka and a PostgreSQL of its own.
+
+    Figures not taken are null. Ends with code 1 when a measure failed; slow is no failure.
+    """
+    keys = _keys(only)
+    sizes = SMALL if small else Sizes()
+    given = {name: value for name, value in (("events", events), ("rounds", rounds)) if value is not None}
+    found = _run(directory.absolute(), replace(sizes, **given), keys)
+    write(out, found)
+    console.print(bars_table(found), absolute_table(found))
+    console.print(f"written to {out}", markup=False, highlight=False)
+    if any(key not in found for key in keys):
+        raise typer.Exit(1)
+
+
+def _keys(only: str | None) -> list[str]:
+    keys = list(KEYS) if only is None else only.split(",")
+    unknown = [key for key in keys if key not in KEYS]
+    if unknown:
+        raise typer.BadParameter(f"no figure {unknown[0]}; there are {', '.join(KEYS)}", param_hint="--only")
+    return keys
+
+
+def _run(directory: Path, sizes: Sizes, keys: list[str]) -> Found:
+    shutil.rmtree(directory / "work", ignore_errors=True)
+    found: Found = {}
+    try:
+        with servers(directory / "stack") as started:
+            shop = Workshop(directory, started, sizes)
+            for measure, asked in chosen(keys).items():
+                shop.say(f"— {', '.join(asked)}")
+                try:
+                    found |= measure.take(shop, asked)
+                except BusError as error:
+                    shop.say(f"failed: {error}")
+    finally:
+        shutil.rmtree(directory / "work", ignore_errors=True)
+    return found
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m tests.benchmarks")
