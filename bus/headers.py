@@ -14,6 +14,7 @@ from bus.names import AgencyCode, RegisterName
 
 Headers = list[tuple[str, bytes]]
 
+EVENT_ID = "ce_id"
 VERSION = "ce_recordversion"
 """Extension attribute: the event's version, so that a tombstone alone can be applied as its delete."""
 
@@ -24,6 +25,14 @@ def event_headers(event: Event, traceparent: str | None = None) -> Headers:
     """Headers of the record that carries ``event``."""
     headers = [*_attributes(event.register, event.op, event.source, event.event_id), ("content-type", CONTENT_TYPE)]
     return _traced(headers, traceparent)
+
+
+def upsert_headers(
+    register: RegisterName, source: AgencyCode, traceparent: str | None = None
+) -> tuple[Headers, Headers]:
+    """What all upserts of one source share, before and after their own ``EVENT_ID``: for bulk paths."""
+    version, _id, *rest = _attributes(register, Op.UPSERT, source, UUID(int=0))
+    return [version], _traced([*rest, ("content-type", CONTENT_TYPE)], traceparent)
 
 
 def tombstone_headers(event: Event, traceparent: str | None = None) -> Headers:
@@ -39,7 +48,7 @@ def tombstone_headers(event: Event, traceparent: str | None = None) -> Headers:
 def _attributes(register: RegisterName, op: Op, source: AgencyCode, event_id: UUID) -> Headers:
     return [
         ("ce_specversion", b"1.0"),
-        ("ce_id", str(event_id).encode()),
+        (EVENT_ID, str(event_id).encode()),
         ("ce_source", b"/agencies/" + source.encode()),
         ("ce_type", f"vn.lienthong.{register}.{op.lower()}".encode()),
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import cast
 
+from bus.bulk import BulkEncoder
 from bus.catalog import Register
 from bus.codec import Encoder, ParsedSchema
 from bus.errors import ClusterMismatch
@@ -21,6 +22,9 @@ class Release:
     schema: RegisterSchema
     schema_id: SchemaId
     encoder: Encoder
+    """One event at a time."""
+    bulk: BulkEncoder
+    """Frames of events."""
 
 
 async def newest_release(register: Register, registry: SchemaRegistry, schemas: Traversable | None = None) -> Release:
@@ -29,7 +33,10 @@ async def newest_release(register: Register, registry: SchemaRegistry, schemas: 
     for schema in reversed(load_register(register.name, schemas)):
         schema_id = released.get(_canonical(schema.text))
         if schema_id is not None:
-            return Release(schema, schema_id, Encoder(schema_id, cast("ParsedSchema", schema.parsed)))
+            parsed = cast("ParsedSchema", schema.parsed)
+            return Release(
+                schema, schema_id, Encoder(schema_id, parsed), BulkEncoder(schema_id, json.loads(schema.text))
+            )
     raise ClusterMismatch(
         f"{register.name}: none of its schema versions here is released under {register.avro_subject}; "
         "release them with: lienthong schemas publish"

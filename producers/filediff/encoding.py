@@ -8,7 +8,7 @@ import polars as pl
 from uuid_utils.compat import uuid7
 
 from bus.event import Event, Op
-from bus.headers import Headers, event_headers, tombstone_headers
+from bus.headers import EVENT_ID, Headers, event_headers, tombstone_headers, upsert_headers
 from bus.names import AgencyCode, RegisterName
 from producers.filediff.diff import KEY
 from producers.release import Release
@@ -34,11 +34,22 @@ class Envelope:
 
 
 def upserts(release: Release, envelope: Envelope, states: pl.DataFrame) -> Iterator[Record]:
-    """One record per state, in order; ``states`` are the register's columns and KEY."""
-    keys = states[KEY]
-    rows = states.select(field.name for field in release.schema.fields).iter_rows(named=True)
-    for key, state in zip(keys, rows, strict=True):
-        yield _record(release, _event(envelope, Op.UPSERT, key, state), envelope)
+    """One record per state, in order, encoded together; ``states`` are the register's columns and KEY."""
+    ids = [str(uuid7()) for _ in range(states.height)]
+    frame = states.select(
+        event_id=pl.Series(ids, dtype=pl.String),
+        op=pl.lit(str(Op.UPSERT)),
+        key=KEY,
+        version=pl.lit(envelope.version, pl.Int64),
+        source=pl.lit(envelope.source),
+        occurred_at=pl.lit(envelope.occurred_at),
+        recorded_at=pl.lit(envelope.recorded_at),
+        replaced_by=pl.lit(None, pl.String),
+        state=pl.struct(field.name for field in release.schema.fields),
+    )
+    head, tail = upsert_headers(envelope.register, envelope.source, envelope.traceparent)
+    for key, event_id, value in zip(states[KEY], ids, release.bulk.encode(frame), strict=True):
+        yield Record(key.encode(), value, [*head, (EVENT_ID, event_id.encode()), *tail])
 
 
 def deletes(release: Release, envelope: Envelope, keys: Iterable[str]) -> Iterator[Record]:
