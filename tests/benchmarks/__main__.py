@@ -11,6 +11,7 @@ from bus.cli import console
 from bus.errors import BusError
 from tests.benchmarks.figures import KEYS, absolute_table, bars_table, write
 from tests.benchmarks.measures import chosen
+from tests.benchmarks.profile import profile
 from tests.benchmarks.rounds import Found
 from tests.benchmarks.servers import servers
 from tests.benchmarks.workshop import SMALL, Sizes, Workshop
@@ -21,12 +22,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def bench(
     only: Annotated[
-        str | None, typer.Option("--only", metavar="KEY,…", help="Take only these figures, such as pg_vs_copy.")
+        str | None,
+        typer.Option("--only", metavar="KEY,…", help="Take only these figures, such as pg_vs_copy; or none."),
     ] = None,
     events: Annotated[int | None, typer.Option("--events", min=100, help="Size of the main topic (500,000).")] = None,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="How often contenders run (3).")] = None,
     small: Annotated[bool, typer.Option("--small", help="Tiny sizes: proves that all runs, measures nothing.")] = False,
     out: Annotated[Path, typer.Option("--out", help="Where the flat object is written.")] = Path("build/bench.json"),
+    profiled: Annotated[
+        bool, typer.Option("--profile", help="Sample where a replica's time goes (py-spy), after the measures.")
+    ] = False,
     directory: Annotated[Path, typer.Option("--dir", help="Folder of the servers and files.")] = Path("build/bench"),
 ) -> None:
     """Measure every path of Liên thông beside its peers, on a Kafka and a PostgreSQL of its own.
@@ -36,7 +41,7 @@ def bench(
     keys = _keys(only)
     sizes = SMALL if small else Sizes()
     given = {name: value for name, value in (("events", events), ("rounds", rounds)) if value is not None}
-    found = _run(directory.absolute(), replace(sizes, **given), keys)
+    found = _run(directory.absolute(), replace(sizes, **given), keys, out if profiled else None)
     write(out, found)
     console.print(bars_table(found), absolute_table(found))
     console.print(f"written to {out}", markup=False, highlight=False)
@@ -45,14 +50,14 @@ def bench(
 
 
 def _keys(only: str | None) -> list[str]:
-    keys = list(KEYS) if only is None else only.split(",")
+    keys = list(KEYS) if only is None else [] if only == "none" else only.split(",")
     unknown = [key for key in keys if key not in KEYS]
     if unknown:
         raise typer.BadParameter(f"no figure {unknown[0]}; there are {', '.join(KEYS)}", param_hint="--only")
     return keys
 
 
-def _run(directory: Path, sizes: Sizes, keys: list[str]) -> Found:
+def _run(directory: Path, sizes: Sizes, keys: list[str], profile_beside: Path | None) -> Found:
     shutil.rmtree(directory / "work", ignore_errors=True)
     found: Found = {}
     try:
@@ -64,6 +69,8 @@ def _run(directory: Path, sizes: Sizes, keys: list[str]) -> Found:
                     found |= measure.take(shop, asked)
                 except BusError as error:
                     shop.say(f"failed: {error}")
+            if profile_beside is not None:
+                console.print(*profile(shop, profile_beside))
     finally:
         shutil.rmtree(directory / "work", ignore_errors=True)
     return found

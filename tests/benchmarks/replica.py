@@ -32,6 +32,8 @@ class OurReplica:
     topic: Topic
     database: str
     decoding: str = "columns"
+    wrapper: tuple[str, ...] = ()
+    """A command that runs the replica's own, such as a profiler's."""
 
     def fill(self) -> Took:
         """From nothing to ready. Timed from the start of reading, which the replica logs, to ready, which it logs too."""
@@ -85,7 +87,7 @@ class OurReplica:
     def _start(self, *options: str) -> "subprocess.Popen[bytes]":
         self.directory.mkdir(parents=True, exist_ok=True)
         arguments = ["replica", "run", "--config", str(self._config()), "--log-json", *options]
-        command = [sys.executable, "-m", "tests.benchmarks.child", str(self._usage), *arguments]
+        command = [*self.wrapper, sys.executable, "-m", "tests.benchmarks.child", str(self._usage), *arguments]
         with self._log.open("wb") as log:
             return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -93,13 +95,17 @@ class OurReplica:
         path = self.directory / "replica.toml"
         path.write_text(
             f'[replica]\nagency = "H29.4"\nname = "bench"\ndatabase = "{self.database}"\nregisters = ["{IDENTITY}"]\n'
-            f'prefix = "{self.topic.prefix}"\ndecoding = "{self.decoding}"\n'
+            f'prefix = "{self.topic.prefix}"\n{self._decoding()}'
             f'[kafka]\nbootstrap_servers = "{self.topic.kafka}"\n'
             f'[registry]\ntopic = "{self.topic.prefix}-schemas"\ncache_dir = "{self.directory / "schemas"}"\n'
             "[metrics]\nport = 0\n",
             encoding="utf-8",
         )
         return path
+
+    def _decoding(self) -> str:
+        """Only what differs from the replica's own choice."""
+        return "" if self.decoding == "columns" else f'decoding = "{self.decoding}"\n'
 
     @property
     def _log(self) -> Path:
