@@ -21,7 +21,7 @@ from bus.event import MARKER_KEY, Op
 from bus.names import SchemaId
 from consumers.reading.block import MARK_BYTES, SEAM, BlockWriter, Unreadable, block_writer
 from consumers.reading.decoded import Decoded, frame_schema
-from consumers.reading.resolve import STATEFUL, UUID, resolve
+from consumers.reading.resolve import STATEFUL, UUID, odd_texts, resolve
 from consumers.reading.rows import Reading, decode_rows
 from consumers.stores.base import Table
 
@@ -145,6 +145,7 @@ def _strange(reading: Reading, keys: pl.Series, writers: pl.Expr) -> pl.Expr:
         pl.when(op == "UPSERT").then(stateful & (state_key == pl.col("key"))).otherwise(~stateful),
         (op == "MERGE") == pl.col("replaced_by").is_not_null(),
         ~pl.col(_ODD),
+        *(odd.not_().fill_null(value=True) for odd in odd_texts(reading.table)),
     ]
     return ~pl.all_horizontal(*(each.fill_null(value=False) for each in fine))
 

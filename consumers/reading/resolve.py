@@ -36,13 +36,19 @@ class Resolved:
     columns: Sequence[pl.Expr]
     """The envelope's and the state's columns, and ``STATEFUL``. An enum or a boolean out of range raises."""
     odd: pl.Expr
-    """Rows about which the row way is asked, for it may see what columns do not."""
+    """Rows about which the row way is asked, for a scalar in them may mean something else to Python."""
 
 
 def resolve(writer: Mapping[str, Any], reader: Mapping[str, Any], table: Table) -> Resolved:
     """How events written with one schema become the reader's columns. Raises Unreadable."""
     columns, odd = _envelope(types_of(writer), types_of(reader), table)
     return Resolved(columns, pl.any_horizontal(odd).fill_null(value=False))
+
+
+def odd_texts(table: Table) -> list[pl.Expr]:
+    """The same of values inside nested columns, as conditions on the resolved columns."""
+    mark = json.dumps(ODD)[1:-1]
+    return [pl.col(name).str.contains(mark, literal=True) for name, dtype in table.columns.items() if dtype.is_nested()]
 
 
 def _envelope(written: Types, wanted: Types, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
@@ -74,9 +80,7 @@ def _state(state: pl.Expr, written: Types, wanted: Types, table: Table) -> tuple
         value = state.struct.field(found[name]["name"])
         was, to = written.to(found[name]["type"]), wanted.to(wanted.fields[name]["type"])
         if dtype.is_nested():
-            text = _json_text(value, was, to)
-            columns.append(text.alias(name))
-            odd.append(text.str.contains(json.dumps(ODD)[1:-1], literal=True))
+            columns.append(_json_text(value, was, to).alias(name))
         else:
             columns.append(_scalar(value, was, to, dtype).alias(name))
             odd += _odd(value, was)
