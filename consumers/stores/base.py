@@ -235,8 +235,10 @@ class Reader(Protocol):
 
 
 class Store(Reader, Protocol):
-    """See the module. Nothing of a call that raised has happened, with one exception: a connection that breaks during the very commit
-    leaves that unknown. Positions settle it: the same batch given again is found done and left alone.
+    """See the module. Nothing of a call that raised has happened, with one exception.
+
+    A connection that breaks during the very commit leaves it unknown. Positions settle it: the same batch given again
+    is found done and left alone.
     """
 
     def open(self, tables: Sequence[Table]) -> None:

@@ -1,0 +1,138 @@
+"""The store in one SQLite file. One writer, so a transaction may look first and decide then."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from bus.errors import RegisterUnknown
+from bus.names import RegisterName
+from consumers.stores.base import Batch, Outcome, Partition, Position, Slot, Table
+from consumers.stores.intake import take_in
+from consumers.stores.owning import check_topics, is_repeated, no_fill
+from consumers.stores.shape import SHADOW, check_names
+from consumers.stores.sqlite import statements as sql
+from consumers.stores.sqlite.file import WriterLock, connect_writer, told
+from consumers.stores.sqlite.finishing import finish
+from consumers.stores.sqlite.layout import create_shadow, lay, lay_out, make_views
+from consumers.stores.sqlite.reader import SqliteReader, meta, positions
+from consumers.stores.sqlite.types import time_text
+from consumers.stores.sqlite.writing import Writing
+
+WRITING = "BEGIN IMMEDIATE"
+
+
+class SqliteStore(SqliteReader):
+    """A ``Store``, and the file's only writer from ``open`` to ``close``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._lock = WriterLock(path)
+        self._tables: dict[RegisterName, Table] = {}
+        self._secret = b""
+
+    def close(self) -> None:
+        super().close()
+        self._lock.release()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect_writer(self._path)
+
+    def open(self, tables: Sequence[Table]) -> None:
+        check_names(tables)
+        first = self._lock.acquire()
+        try:
+            self._lay_all(tables, first=first)
+        except BaseException:
+            if first:
+                self.close()
+            raise
+        self._tables |= {table.register: table for table in tables}
+
+    def _lay_all(self, tables: Sequence[Table], *, first: bool) -> None:
+        with self._transaction(WRITING) as connection:
+            lay_out(connection, self._path)
+            for table in tables:
+                lay(connection, self._path, table)
+            make_views(connection)
+            self._secret = bytes.fromhex(meta(connection, "grave_secret"))
+        if first:
+            self._skip_numbers(connection)
+
+    def _skip_numbers(self, connection: sqlite3.Connection) -> None:
+        with told(self._path):
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(sql.SKIP_NUMBERS)
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    def claim(
+        self, register: RegisterName, slot: Slot, partitions: Mapping[Partition, str], owner: str
+    ) -> Mapping[Partition, Position]:
+        table = self._opened(register)
+        with self._transaction(WRITING) as connection:
+            if slot is Slot.SHADOW and not self._writing(connection, table).facts().filling:
+                raise no_fill(register)
+            check_topics(register, partitions, positions(connection, register, slot))
+            claims = [(register, slot, at.topic, at.partition, id_, owner) for at, id_ in partitions.items()]
+            connection.executemany(sql.CLAIM, claims)
+            held = positions(connection, register, slot)
+        return {at: held[at] for at in partitions}
+
+    def apply(self, batch: Batch) -> Outcome:
+        table = self._opened(batch.register)
+        intake = take_in(table, batch.rows)
+        with self._transaction(WRITING) as connection:
+            if is_repeated(batch.register, batch.advances, positions(connection, batch.register, Slot.LIVE)):
+                return Outcome(0, 0)
+            writing = self._writing(connection, table)
+            facts = writing.facts()
+            applied = writing.put(writing.outliving(intake.puts), feed=facts.ready)
+            applied += writing.bury(intake.deletes, facts)
+            outcome = Outcome(applied, intake.height - applied)
+            writing.move(Slot.LIVE, batch, {"applied": outcome.applied, "stale": outcome.stale})
+        return outcome
+
+    def begin_fill(self, register: RegisterName) -> None:
+        table = self._opened(register)
+        with self._transaction(WRITING) as connection:
+            create_shadow(connection, table)
+
+    def fill(self, batch: Batch) -> None:
+        table = self._opened(batch.register)
+        intake = take_in(table, batch.rows)
+        with self._transaction(WRITING) as connection:
+            writing = self._writing(connection, table)
+            if not writing.facts().filling:
+                raise no_fill(batch.register)
+            if is_repeated(batch.register, batch.advances, positions(connection, batch.register, Slot.SHADOW)):
+                return
+            kept = writing.append(SHADOW + table.name, writing.outliving(intake.puts))
+            writing.note_dead(intake.deletes)
+            writing.move(Slot.SHADOW, batch, {"_fed": intake.height, "_kept": kept})
+
+    def finish_fill(self, register: RegisterName) -> Outcome:
+        table = self._opened(register)
+        with self._transaction(WRITING) as connection:
+            writing = self._writing(connection, table)
+            if not writing.facts().filling:
+                raise no_fill(register)
+            return finish(connection, table, writing)
+
+    def prune(self, graves_before: datetime, changes_before: datetime) -> None:
+        with self._transaction(WRITING) as connection:
+            connection.execute("DELETE FROM _lienthong_graves WHERE stored_at < ?", (time_text(graves_before),))
+            last = connection.execute(
+                "SELECT max(n) FROM _lienthong_changes WHERE stored_at < ?", (time_text(changes_before),)
+            ).fetchone()[0]
+            if last is not None:
+                connection.execute("DELETE FROM _lienthong_changes WHERE n <= ?", (last,))
+                connection.execute("UPDATE _lienthong_meta SET value = ? WHERE name = 'changes_floor'", (str(last),))
+
+    def _writing(self, connection: sqlite3.Connection, table: Table) -> Writing:
+        return Writing(connection, table, self._secret)
+
+    def _opened(self, register: RegisterName) -> Table:
+        try:
+            return self._tables[register]
+        except KeyError:
+            raise RegisterUnknown(f"{register}: this replica does not hold it") from None
