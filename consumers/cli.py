@@ -100,11 +100,11 @@ def status(config: ConfigOption, as_json: JsonOption = False) -> None:
     console.print(sheet)
 
 
-def _standings(settings: ReplicaSettings) -> dict[str, dict[str, Any]]:
+def _standings(settings: ReplicaSettings) -> dict[RegisterName, dict[str, Any]]:
     with open_reader(settings.replica.database) as reader:
         found = {}
         for name in settings.replica.registers:
-            standing = reader.status(name)
+            standing = reader.status(name, count_rows=True)
             positions = reader.positions(name, Slot.LIVE)
             found[name] = {
                 "state": f"{standing.phase}{' (filling)' if standing.filling else ''}",
@@ -180,7 +180,7 @@ def compare_command(config: ConfigOption, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-async def _compare(settings: ReplicaSettings) -> dict[str, Comparison]:
+async def _compare(settings: ReplicaSettings) -> dict[RegisterName, Comparison]:
     catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
     admin = kafka.admin(settings.kafka)
     found = {}
@@ -205,7 +205,7 @@ def _counted(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _print_comparison(found: dict[str, Comparison]) -> None:
+def _print_comparison(found: dict[RegisterName, Comparison]) -> None:
     sheet = Sheet("register", "verdict", "rows", "missing", "extra", "different", "behind", "keys (masked)")
     for name, each in found.items():
         counted = _counted(each)

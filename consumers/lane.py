@@ -267,6 +267,8 @@ class Lane:
         counts = {**batch.counts, "applied": outcome.applied, "stale": outcome.stale, "parked": len(batch.parked)}
         for name, n in counts.items():
             metrics.consumed.labels(self._name, name).inc(n)
+        for parked in batch.parked:
+            metrics.parked.labels(self._name, parked.reason).inc()
         newest = batch.rows.get_column("recorded_at").max()
         if self._slot is Slot.LIVE and isinstance(newest, datetime):
             metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))

@@ -1,5 +1,6 @@
 """``lienthong lookup``: one subject, with the source of every field."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,7 +79,7 @@ def _document(found: Subject) -> dict[str, Any]:
     }
 
 
-def _print(found: Subject, agencies: dict[AgencyCode, Agency]) -> None:
+def _print(found: Subject, agencies: Mapping[AgencyCode, Agency]) -> None:
     if found.merged_from is not None:
         console.print(f"the register has merged this id into {found.id}", highlight=False)
     sheet = Sheet("field", "value", "source", "register", "version", "recorded", "as of")
