@@ -12,9 +12,11 @@ from bus import metrics
 from bus.catalog import Register
 from bus.registry import SchemaRegistry
 from bus.settings import KafkaSettings
-from consumers.lane import Lane
+from consumers.lane import Decode, Lane
 from consumers.progress import Progress
 from consumers.reading.book import SchemaBook
+from consumers.reading.columns import ColumnDecoder
+from consumers.reading.rows import decode_rows
 from consumers.route import Route
 from consumers.stores.base import Phase, RegisterStatus, Slot
 from consumers.thread import StoreThread
@@ -40,6 +42,7 @@ class Following:
         *,
         owner: str,
         max_batch: int,
+        columnar: bool,
         open_tables: Callable[[], Awaitable[None]],
     ) -> None:
         self.register = register
@@ -47,6 +50,7 @@ class Following:
         self.state = "starting"
         self.progress: Progress | None = None
         self._store, self._settings, self._owner, self._max_batch = store, settings, owner, max_batch
+        self._columnar = columnar
         self._open_tables = open_tables
         self._lanes: list[Lane] = []
         self._stopping = False
@@ -176,6 +180,7 @@ class Following:
             self._settings,
             owner=self._owner,
             max_batch=self._max_batch,
+            decode=self._decode(),
             widen=widen,
         )
         if self._stopping:
@@ -186,6 +191,13 @@ class Following:
                 yield lane
         finally:
             self._lanes.remove(lane)
+
+    def _decode(self) -> Decode:
+        return (
+            ColumnDecoder().decode
+            if self._columnar
+            else lambda reading, records: decode_rows(reading, enumerate(records))
+        )
 
     async def _status(self) -> RegisterStatus:
         return await self._store(self._store.store.status, self.register.name)

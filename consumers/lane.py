@@ -22,8 +22,7 @@ from bus.errors import ClusterMismatch, Fenced, RowsRefused
 from bus.settings import KafkaSettings
 from consumers.merging import merge
 from consumers.reading.book import SchemaBook
-from consumers.reading.columns import ColumnDecoder
-from consumers.reading.decoded import park
+from consumers.reading.decoded import Decoded, park
 from consumers.reading.ids import schema_ids
 from consumers.reading.rows import Reading
 from consumers.route import Route
@@ -34,6 +33,9 @@ FETCH_BYTES = 4 * 1024 * 1024  # a partition's share of one fetch; twelve of the
 IDLE_MS = 200  # how soon a stop is noticed; an event that arrives ends the wait at once
 GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
 TOUCH_SECONDS = 60.0  # how often a quiet lane says that it is still caught up
+
+
+Decode = Callable[[Reading, Sequence[ConsumerRecord]], Decoded]
 
 
 @dataclass(slots=True)
@@ -66,12 +68,13 @@ class Lane:
         *,
         owner: str,
         max_batch: int,
+        decode: Decode,
         widen: Callable[[], Awaitable[None]],
     ) -> None:
         self._route, self._slot, self._book, self._store = route, slot, book, store
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
-        self._decode = ColumnDecoder().decode
+        self._decode = decode
         self._reader = book.reader
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None

@@ -111,6 +111,7 @@ class ReplicaDaemon:
             self._settings.kafka,
             owner=f"{replica.agency}/{replica.name}",
             max_batch=replica.max_batch,
+            columnar=replica.decoding == "columns",
             open_tables=self._open_tables,
         )
 

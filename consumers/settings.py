@@ -1,6 +1,7 @@
 """A replica's configuration file."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -32,6 +33,8 @@ class ReplicaSection(Settings):
     prefix: str | None = None
     drain_seconds: float = Field(default=20, gt=0)
     """The one deadline of a shutdown: drain, commit, leave."""
+    decoding: Literal["columns", "rows"] = "columns"
+    """``rows`` is the reference, a record at a time: for finding out whether the columnar way is at fault."""
     max_batch: int = Field(default=20_000, ge=1, le=1_000_000)
     """Events in one transaction at the most; a lone event never waits for others."""
 
