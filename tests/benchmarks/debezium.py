@@ -28,7 +28,7 @@ from tests.stack import cache
 
 CONNECTOR = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin"
 CONNECT_JARS = ("org.apache.kafka:connect-runtime:4.3.1", "org.apache.avro:avro:1.12.1", *LOGGING_JARS)
-JVM_OPTIONS = ("-Xms1g", "-Xmx1g", "-XX:+UseParallelGC")
+JVM_OPTIONS = ("-Xms2g", "-Xmx2g", "-XX:+UseParallelGC")
 TABLE = "resident_identity"
 COLUMN_TYPES = {"string": "text", "int": "date"}
 BATCH = "5000"

@@ -2,10 +2,12 @@
 
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 
+from consumers.stores.sqlite.file import connect_writer
 from tests.benchmarks.took import Took
 
 TABLE = "resident_identity"
@@ -28,17 +30,14 @@ def raw_copy(database: str) -> Took:
 
 
 def bare_executemany(replica: Path, target: Path) -> Took:
-    """``executemany`` of the replica's rows, as tuples made ready beforehand, into an empty twin of its table."""
-    with sqlite3.connect(replica) as source:
-        made = source.execute("SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL", (TABLE,))
-        definitions = [row[0] for row in made if row[0].startswith(("CREATE TABLE", "CREATE INDEX", "CREATE UNIQUE"))]
+    """``executemany`` of the replica's rows, as tuples made ready beforehand, into an empty twin of its table.
+
+    The twin has the table's indexes, and the file is opened as the replica opens its own.
+    """
+    with closing(sqlite3.connect(replica)) as source:
+        definitions = [row[0] for row in source.execute(_DEFINITIONS, (TABLE,))]
         ready = source.execute(f"SELECT * FROM {TABLE}").fetchall()
-        page = source.execute("PRAGMA page_size").fetchone()[0]
-    source.close()
-    connection = sqlite3.connect(target, isolation_level=None)
-    try:
-        for statement in (f"PRAGMA page_size = {page}", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"):
-            connection.execute(statement)
+    with closing(connect_writer(target)) as connection:
         for definition in definitions:
             connection.execute(definition)
         insert = f"INSERT INTO {TABLE} VALUES ({', '.join('?' * len(ready[0]))})"
@@ -48,5 +47,6 @@ def bare_executemany(replica: Path, target: Path) -> Took:
             connection.executemany(insert, ready[start : start + BATCH])
             connection.execute("COMMIT")
         return Took(len(ready), time.perf_counter() - began)
-    finally:
-        connection.close()
+
+
+_DEFINITIONS = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('table', 'index') AND sql IS NOT NULL"

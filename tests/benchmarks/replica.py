@@ -37,19 +37,19 @@ class OurReplica:
 
     def fill(self) -> Took:
         """From nothing to ready. Timed from the start of reading, which the replica logs, to ready, which it logs too."""
-        return self._run("fill_begun")
+        return self._run("fill_begun", rounds=1)
 
     def update(self) -> Took:
         """From where it stood to caught up. Timed from the start of the daemon, its connections included."""
-        return self._run("replica_started")
+        return self._run("replica_started", rounds=2)
 
-    def _run(self, first: str) -> Took:
+    def _run(self, first: str, *, rounds: int) -> Took:
         began = time.perf_counter()
         code = self._start("--until-caught-up").wait(RUN_SECONDS)
         whole = time.perf_counter() - began
         if code != 0:
             raise Unavailable(f"the replica ended with code {code}; the end of its log:\n{tail(self._log, 5)}")
-        self._check()
+        self._check(rounds)
         used = json.loads(self._usage.read_text(encoding="utf-8"))
         return Took(self.topic.events, self._between(first, "register_ready"), {**used, "whole_s": whole})
 
@@ -71,12 +71,13 @@ class OurReplica:
                 raise Unavailable(f"the replica is not ready; the end of its log:\n{tail(self._log, 5)}")
             time.sleep(LOOK_SECONDS)
 
-    def _check(self) -> None:
-        """A run whose table is not complete has measured nothing."""
+    def _check(self, rounds: int) -> None:
+        """A run that has not applied every event of every round has measured nothing."""
         with open_reader(self.database) as reader:
-            rows = reader.status(IDENTITY).rows
-        if rows != self.topic.events:
-            raise Unavailable(f"the replica has {rows} rows, expected {self.topic.events}")
+            rows = reader.status(IDENTITY, count_rows=True).rows
+            applied = reader.counters(IDENTITY).get("applied", 0)
+        if (rows, applied) != (self.topic.events, self.topic.events * rounds):
+            raise Unavailable(f"the replica has {rows} rows and applied {applied} events of {self.topic.events}")
 
     def _between(self, first: str, last: str) -> float:
         """Seconds between two events of the log."""
