@@ -22,5 +22,8 @@ class Decoder:
         schema_id, body = wire.split(value)
         writer = self._writers.get(schema_id)
         if writer is None:
-            writer = self._writers[schema_id] = parse(await self._registry.schema(schema_id))
-        return decode(self._register, body, writer, self._reader)
+            writer = parse(await self._registry.schema(schema_id))
+            if writer == self._reader:
+                writer = self._reader  # nothing to resolve, and decoding is faster without
+            self._writers[schema_id] = writer
+        return decode(self._register, body, writer, None if writer is self._reader else self._reader)

@@ -24,8 +24,8 @@ class Parsed:
 
 def parse(chunk: Chunk, schema: RegisterSchema) -> Parsed:
     """The chunk's rows. Text is put into NFC; columns that the export lacks, and empty cells, have their defaults."""
-    cells = chunk.cells.drop(QUARANTINE_COLUMNS, strict=False).with_columns(pl.all().str.normalize("NFC"))
-    sheet = _Sheet(chunk.lines, cells)
+    cells = chunk.cells.drop(QUARANTINE_COLUMNS, strict=False)
+    sheet = _Sheet(chunk.lines, cells.with_columns(cells[name].str.normalize("NFC") for name in _beyond_ascii(cells)))
     series = list(_record(schema.state, "", frame_schema(schema), sheet))
     return Parsed(chunk.lines, pl.DataFrame(series), refusals.together(sheet.refused))
 
@@ -73,12 +73,23 @@ def _column(each: Field, name: str, dtype: pl.DataType, sheet: _Sheet) -> pl.Ser
 
 
 def _read(given: pl.Series, each: Field, dtype: pl.DataType) -> pl.Series:
-    cell = pl.col(given.name)
-    if each.kind != "string":
-        cell = forms.read(cell, each.kind, dtype)
-    elif is_partial_date(each):
-        cell = forms.partial_date(cell)
-    return given.to_frame().select(cell.alias(each.name)).to_series()
+    if each.kind == "string" and not is_partial_date(each):
+        return given.alias(each.name)
+    cell = pl.col("cell")
+    value = forms.partial_date(cell) if each.kind == "string" else forms.read(cell, each.kind, dtype)
+    # Each different cell is read once: a column of dates has few.
+    read = given.unique().to_frame("cell").select(cell, value.alias("value"))
+    return (
+        given.to_frame("cell")
+        .join(read, on="cell", how="left", nulls_equal=True, maintain_order="left")["value"]
+        .alias(each.name)
+    )
+
+
+def _beyond_ascii(cells: pl.DataFrame) -> list[str]:
+    """Columns that Unicode's normal forms can be about."""
+    wide = cells.select((pl.all().str.len_bytes() != pl.all().str.len_chars()).any())
+    return [name for name in wide.columns if wide[name][0]]
 
 
 def _nested(each: Field, record: Record, name: str, dtype: pl.DataType, sheet: _Sheet) -> pl.Series:
