@@ -1,5 +1,6 @@
 """Cursors of the changes feed: where a reader stands, and in which life of the tables."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +9,7 @@ from bus.errors import ChangesExpired
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """``era`` names the store and how often its tables were swapped; ``place`` is the last entry dealt with."""
+    """``era`` is renewed with every swap of a table; ``place`` is the last entry dealt with."""
 
     era: str
     place: tuple[int, ...]
@@ -32,8 +33,9 @@ class Cursor:
         return cls(era, place)
 
 
-def era(store_id: str, generations: int) -> str:
-    return f"{store_id}-{generations}"
+def new_era() -> str:
+    """A word that no store has used: not a count, which a backup put back would use again."""
+    return secrets.token_hex(6)
 
 
 def _expired(why: str) -> ChangesExpired:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Self
-from uuid import uuid4
 
 import polars as pl
 
@@ -25,7 +24,7 @@ from consumers.stores.base import (
     Slot,
     Table,
 )
-from consumers.stores.feed import Cursor, era
+from consumers.stores.feed import Cursor, new_era
 from consumers.stores.intake import take_in
 from consumers.stores.owning import check_topics, is_repeated, no_fill
 from consumers.stores.shape import Kind, check_names, stored_columns, stored_kinds, stored_schema
@@ -90,7 +89,7 @@ class MemoryStore:
     """A ``Store`` for tests; what it holds goes with it."""
 
     def __init__(self) -> None:
-        self._id = uuid4().hex[:8]
+        self._era = new_era()
         self._registers: dict[RegisterName, _Register] = {}
         self._parked: dict[tuple[str, int, int], Parked] = {}
         self._feed: list[_Entry] = []
@@ -217,6 +216,7 @@ class MemoryStore:
         of.counters[Slot.SHADOW] = {}
         of.shadow, of.phase, of.fingerprint = None, Phase.READY, of.table.fingerprint
         of.generation += 1
+        self._era = new_era()
 
     def _move(self, of: _Register, slot: Slot, batch: Batch) -> None:
         held = of.positions[slot]
@@ -275,20 +275,17 @@ class MemoryStore:
             self._feed.append(_Entry(change, now))
 
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
-        era_now, start = self._era(), self._floor
+        start = self._floor
         if after is not None:
-            start = Cursor.read(after, era=era_now, floor=(self._floor,), ceiling=(self._last,)).place[0]
+            start = Cursor.read(after, era=self._era, floor=(self._floor,), ceiling=(self._last,)).place[0]
         return [
-            replace(entry.change, cursor=str(Cursor(era_now, (int(entry.change.cursor),))))
+            replace(entry.change, cursor=str(Cursor(self._era, (int(entry.change.cursor),))))
             for entry in self._feed
             if int(entry.change.cursor) > start
         ][:limit]
 
     def latest_cursor(self) -> str:
-        return str(Cursor(self._era(), (self._last,)))
-
-    def _era(self) -> str:
-        return era(self._id, sum(of.generation for of in self._registers.values()))
+        return str(Cursor(self._era, (self._last,)))
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
         for of in self._registers.values():

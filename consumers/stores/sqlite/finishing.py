@@ -3,6 +3,7 @@
 import sqlite3
 
 from consumers.stores.base import Outcome, Phase, Slot, Table
+from consumers.stores.feed import new_era
 from consumers.stores.shape import SHADOW, quote
 from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.layout import drop_shadow, index_subject, make_views
@@ -57,4 +58,5 @@ def _swap(connection: sqlite3.Connection, table: Table, generation: int) -> None
         "UPDATE _lienthong_registers SET phase = ?, fingerprint = ?, generation = ? WHERE register = ?",
         (Phase.READY, table.fingerprint, generation, table.register),
     )
+    connection.execute("UPDATE _lienthong_meta SET value = ? WHERE name = 'era'", (new_era(),))
     make_views(connection)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bus.errors import ConfigInvalid
 from consumers.stores.base import Phase, Slot, Table
+from consumers.stores.feed import new_era
 from consumers.stores.graves import SECRET_BYTES
 from consumers.stores.shape import (
     LAYOUT,
@@ -32,7 +33,7 @@ def lay_out(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA application_id = {sql.APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {LAYOUT}")
     facts = {
-        "store_id": secrets.token_hex(4),
+        "era": new_era(),
         "grave_secret": secrets.token_hex(SECRET_BYTES),
         "changes_floor": "0",
     }

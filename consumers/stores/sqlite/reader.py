@@ -11,7 +11,7 @@ import polars as pl
 from bus.errors import ConfigInvalid, DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind, TopicName
 from consumers.stores.base import Change, Parked, Partition, Phase, Position, RegisterStatus, Row, Slot, Table
-from consumers.stores.feed import Cursor, era
+from consumers.stores.feed import Cursor
 from consumers.stores.parking import parked_of
 from consumers.stores.shape import LAYOUT, quote, recall
 from consumers.stores.sqlite.file import connect_reader, told, transaction
@@ -129,7 +129,7 @@ class SqliteReader:
 
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
         with self._transaction("BEGIN") as connection:
-            now, floor = _era(connection), int(meta(connection, "changes_floor"))
+            now, floor = meta(connection, "era"), int(meta(connection, "changes_floor"))
             start = floor
             if after is not None:
                 start = Cursor.read(after, era=now, floor=(floor,), ceiling=(_last(connection),)).place[0]
@@ -145,7 +145,7 @@ class SqliteReader:
 
     def latest_cursor(self) -> str:
         with self._transaction("BEGIN") as connection:
-            return str(Cursor(_era(connection), (_last(connection),)))
+            return str(Cursor(meta(connection, "era"), (_last(connection),)))
 
 
 def is_laid_out(connection: sqlite3.Connection, path: Path) -> bool:
@@ -194,11 +194,6 @@ def positions(connection: sqlite3.Connection, register: RegisterName, slot: Slot
 def meta(connection: sqlite3.Connection, name: str) -> str:
     value: str = connection.execute("SELECT value FROM _lienthong_meta WHERE name = ?", (name,)).fetchone()[0]
     return value
-
-
-def _era(connection: sqlite3.Connection) -> str:
-    generations = connection.execute("SELECT coalesce(sum(generation), 0) FROM _lienthong_registers").fetchone()[0]
-    return era(meta(connection, "store_id"), generations)
 
 
 def _last(connection: sqlite3.Connection) -> int:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -137,8 +138,6 @@ ODD_FRAMES = {
 
 @pytest.mark.parametrize("change", ODD_FRAMES.values(), ids=ODD_FRAMES)
 def test_odd_value_is_refused_by_every_store_alike(store, change):
-    from dataclasses import replace
-
     owner = Owner(store)
     batch = owner.batch(upsert("a", 1))
     with pytest.raises(RowsRefused):

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 from consumers.stores.base import Outcome
 from tests.contract.stores.building import FULL_STATE, IDENTITY, Owner, delete, filled, held, merge, upsert
 
@@ -103,8 +105,6 @@ def test_batch_without_events_moves_the_position_only(store):
 
 
 def test_pruned_grave_no_longer_holds(store):
-    from datetime import UTC, datetime, timedelta
-
     owner = Owner(store)
     owner.send(delete("a", 3))
     long_ago, later = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1)
