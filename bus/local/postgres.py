@@ -7,6 +7,7 @@ import shutil
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -75,12 +76,14 @@ class PostgresNode:
     def pause(self) -> None:
         """SIGSTOP the server and its backends: connections stay open and nothing answers."""
         for each in reversed(self._family()):
-            each.suspend()
+            with suppress(psutil.NoSuchProcess):
+                each.suspend()
         self.process.pause()
 
     def resume(self) -> None:
         for each in self._family():
-            each.resume()
+            with suppress(psutil.NoSuchProcess):  # a backend whose client has just left
+                each.resume()
 
     @property
     def _lock_file(self) -> Path:
