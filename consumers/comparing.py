@@ -14,6 +14,7 @@ from consumers.reading.columns import ColumnDecoder
 from consumers.reading.ids import schema_ids
 from consumers.reading.rows import Reading
 from consumers.route import Route
+from consumers.stores import canonical_frame
 from consumers.stores.base import Partition, Position
 
 CHUNK = 50_000
@@ -57,8 +58,8 @@ async def read_topics(route: Route, book: SchemaBook, settings: KafkaSettings) -
                 await book.learn(schema_ids(records))
                 frames.append(_newest(ColumnDecoder().decode(_reading(route, book, reader), records).events))
     whole = _newest(pl.concat(frames)) if frames else None
-    rows = pl.DataFrame() if whole is None else whole.filter(pl.col("op") != "DELETE").sort("key")
-    return Published(rows, ends)
+    rows = None if whole is None else whole.filter(pl.col("op") != "DELETE").sort("key")
+    return Published(pl.DataFrame() if rows is None else canonical_frame(reader.table, rows), ends)
 
 
 async def _from_the_beginning(consumer: AIOKafkaConsumer, route: Route) -> dict[Partition, int]:

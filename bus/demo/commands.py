@@ -33,19 +33,19 @@ class Shell:
     environment: Mapping[str, str]
     logs: Path
 
-    def run(self, *arguments: str) -> str:
-        """Run one command to its end; gives its stdout. Raises StepFailed with what it said."""
+    def run(self, *arguments: str, codes: Sequence[int] = (0,)) -> str:
+        """Run one command to its end; gives its stdout. Raises StepFailed, with what it said, for another exit code."""
         console.print(f"[dim]$ lienthong {' '.join(arguments)}[/]", highlight=False)
         done = subprocess.run(_command(arguments), env=self._env(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
+        if done.returncode not in codes:
             raise StepFailed(
                 f"lienthong {arguments[0]} ended with code {done.returncode}: {done.stderr.strip()[-500:]}"
             )
         return done.stdout
 
-    def ask(self, *arguments: str) -> Any:
+    def ask(self, *arguments: str, codes: Sequence[int] = (0,)) -> Any:
         """Run one command with ``--json``; gives what it answers."""
-        return json.loads(self.run(*arguments, "--json"))
+        return json.loads(self.run(*arguments, "--json", codes=codes))
 
     def start(self, name: str, metrics_port: int, *arguments: str) -> "Daemon":
         console.print(f"[dim]$ lienthong {' '.join(arguments)} &[/]", highlight=False)

@@ -35,6 +35,7 @@ from bus.local.stack import LocalStack
 from bus.local.status import StackStatus
 from bus.names import AgencyCode, RegisterName
 
+EQUAL_OR_NOT = (0, 1)
 NEW_HOME = Address(detail="Số 12, đường Nguyễn Huệ (địa chỉ giả lập)", ward_code="26740")
 
 
@@ -141,7 +142,9 @@ class Demo:
     def _prove(self, shell: Shell, exports: Exports) -> None:
         _step("Prove that both replicas equal what was published, row by row")
         for each in self.story.replicas:
-            self.story.proofs[each.plan.name] = shell.ask("replica", "compare", "--config", str(each.config))
+            self.story.proofs[each.plan.name] = shell.ask(
+                "replica", "compare", "--config", str(each.config), codes=EQUAL_OR_NOT
+            )
             for name in each.plan.registers:
                 lines = shell.run("replica", "export", name, "--config", str(each.config)).splitlines()
                 valid, key_field = exports.files[name].valid, OFFICES[name].key_field

@@ -49,7 +49,7 @@ def _form(answers: list[Answer]) -> Table:
         if answer.value is None:
             table.add_row(answer.label, "[dim]ask the citizen[/]", "", "", "")
         else:
-            table.add_row(answer.label, answer.value, answer.source, answer.register, (answer.as_of or "")[:19])
+            table.add_row(answer.label, answer.value, answer.source, answer.register, (answer.as_of or "")[11:19])
     return table
 
 
