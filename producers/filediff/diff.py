@@ -12,25 +12,33 @@ from producers.filediff.fingerprint import fingerprints
 KEY, HASH, VERDICT, LINE = "#key", "#hash", "#verdict", "#line"
 """Columns beside a register's own, whose names never start so."""
 
+Verdict = pl.Enum(["new", "changed", "unchanged"])
 KEYS = pl.Schema({"line": pl.Int64(), "key": pl.String(), "doubtful": pl.Boolean()})
+VERDICTS = pl.Schema({LINE: pl.Int64(), VERDICT: Verdict})
 ONCE = "one row per subject in an export; keep the right one and remove the others"
 
 
 def changes(checked: Checked, known: pl.DataFrame, key_field: str, schema: RegisterSchema) -> pl.DataFrame:
-    """The chunk's good rows with KEY, HASH, LINE and VERDICT: new, changed or unchanged."""
-    rows = checked.good.with_columns(
-        pl.col(key_field).alias(KEY), fingerprints(checked.good, schema).alias(HASH), checked.lines.alias(LINE)
+    """The chunk's good rows with KEY, HASH, LINE and VERDICT. ``known`` is sorted by key."""
+    keys, hashes = checked.good[key_field], fingerprints(checked.good, schema)
+    found = _found(known["key"], keys)
+    there = (~known["gone"].gather(found)).fill_null(value=False)
+    same = known["hash"].gather(found).eq_missing(hashes)
+    verdict = pl.when(~there).then(pl.lit("new")).when(same).then(pl.lit("unchanged")).otherwise(pl.lit("changed"))
+    return checked.good.with_columns(
+        keys.alias(KEY), hashes.alias(HASH), checked.lines.alias(LINE), verdict.cast(Verdict).alias(VERDICT)
     )
-    there = known.filter(~pl.col("gone")).select(pl.col("key").alias(KEY), pl.col("hash").alias("#known"), there=True)
-    joined = rows.join(there, on=KEY, how="left", maintain_order="left")
-    verdict = (
-        pl.when(pl.col("there").is_null())
-        .then(pl.lit("new"))
-        .when(pl.col("#known").eq_missing(pl.col(HASH)))
-        .then(pl.lit("unchanged"))
-        .otherwise(pl.lit("changed"))
-    )
-    return joined.with_columns(verdict.alias(VERDICT)).drop("#known", "there")
+
+
+def _found(among: pl.Series, values: pl.Series) -> pl.Series:
+    """Where each value stands in a sorted series; null for one that does not.
+
+    Searching needs no memory, where a join would hash everything that was ever published for every chunk.
+    """
+    if among.is_empty():
+        return pl.repeat(None, len(values), dtype=pl.UInt32(), eager=True)
+    place = pl.Series("place", among.search_sorted(values), dtype=pl.UInt32).clip(upper_bound=len(among) - 1)
+    return pl.select(pl.when(among.gather(place) == values).then(place)).to_series()
 
 
 @dataclass(slots=True)
@@ -46,7 +54,7 @@ class Tally:
     def add(self, checked: Checked, judged: pl.DataFrame, rows: int) -> None:
         self.rows += rows
         self.keys.append(checked.keys)
-        self.verdicts.append(judged.select(KEY, VERDICT))
+        self.verdicts.append(judged.select(LINE, VERDICT))
         self.refused.append(checked.refused)
         self.unreadable += len(checked.unreadable)
 
@@ -79,25 +87,24 @@ class Plan:
 
 
 def plan(tally: Tally, known: pl.DataFrame, key_field: str, *, partial: bool) -> Plan:
-    """Raises nothing: what is too much to delete, its caller says."""
-    keys = pl.concat([KEYS.to_frame(), *tally.keys])
-    twice = keys.filter(pl.col("key").is_duplicated())
-    doubled = refusals.told(twice["line"], key_field, "duplicate", ONCE)
-    verdicts = pl.concat([pl.DataFrame(schema={KEY: pl.String(), VERDICT: pl.String()}), *tally.verdicts])
-    counted = dict(
-        verdicts.join(twice.select(pl.col("key").alias(KEY)), on=KEY, how="anti").group_by(VERDICT).len().iter_rows()
-    )
-    live = known.filter(~pl.col("gone"))
-    strangers = keys.filter("doubtful").join(live, on="key", how="anti").height
+    """What is to be done, however much that deletes: whether it is too much, the caller says. ``known`` is sorted."""
+    keys = pl.concat([KEYS.to_frame(), *tally.keys]).sort("key")
+    alike = pl.col("key") == pl.col("key").shift(1)
+    twice = keys.filter(alike.fill_null(value=False) | alike.shift(-1, fill_value=False))
+    doubled = refusals.told(twice["line"].sort(), key_field, "duplicate", ONCE)
+    verdicts = pl.concat([VERDICTS.to_frame(), *tally.verdicts])
+    counted = dict(verdicts.filter(~pl.col(LINE).is_in(twice["line"].implode())).group_by(VERDICT).len().iter_rows())
+    live = known.filter(~pl.col("gone"))["key"]
+    strangers = _found(live, keys.filter("doubtful")["key"]).null_count()
     withheld = None if partial else _withheld(tally.unreadable, strangers)
-    absent = live.join(keys, on="key", how="anti")["key"]
+    absent = live.filter(_found(keys["key"], live).is_null())
     return Plan(
         rows=tally.rows,
         new=counted.get("new", 0),
         changed=counted.get("changed", 0),
         unchanged=counted.get("unchanged", 0),
         gone=absent.clear() if partial or withheld else absent,
-        published=live.height,
+        published=len(live),
         twice=twice["key"].unique(),
         refused=refusals.together([*tally.refused, doubled]),
         withheld=withheld if withheld and len(absent) else None,

@@ -125,7 +125,7 @@ class FileState:
             write.executemany("UPDATE published SET hash = NULL WHERE key = ?", ((key,) for key in keys))
 
     def known(self) -> pl.DataFrame:
-        """Everything, with the columns of KNOWN."""
+        """Everything, with the columns of KNOWN, sorted by key as Polars sorts it: byte by byte."""
         rows = self._open.execute("SELECT key, hash, version, gone FROM published ORDER BY key")
         parts = [KNOWN.to_frame()]
         while part := rows.fetchmany(READ_ROWS):
