@@ -38,14 +38,10 @@ _DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
-class Types:
-    """A type of a parsed schema with the named types that it may refer to."""
+class ParsedType:
+    """A type of a schema that ``codec.parse`` gave, so that it holds no names of types."""
 
     avro: Any
-    named: Mapping[str, Any]
-
-    def to(self, avro: Any) -> "Types":
-        return Types(avro, self.named)
 
     @property
     def nullable(self) -> bool:
@@ -53,12 +49,12 @@ class Types:
 
     @property
     def bare(self) -> Mapping[str, Any]:
-        """Without null, names looked up; a union of more types than one stays a union."""
+        """Without null; a union of more types than one stays a union."""
         found = self.avro
         if isinstance(found, list):
             rest = [branch for branch in found if branch != "null"]
-            found = rest[0] if len(rest) == 1 else {"type": "union"}
-        return self.named.get(found, {"type": found}) if isinstance(found, str) else found  # type: ignore[no-any-return]
+            found = rest[0] if len(rest) == 1 else "union"
+        return found if isinstance(found, Mapping) else {"type": found}
 
     @property
     def kind(self) -> str:
@@ -76,24 +72,16 @@ class Types:
         return {field["name"]: field for field in self.bare.get("fields", ())}
 
 
-def types_of(schema: Mapping[str, Any]) -> Types:
-    """A schema parsed by fastavro: in it, names are full names."""
-    named: dict[str, Any] = {}
-    _collect(schema, named)
-    return Types(schema, named)
-
-
 def state_types(schema: Mapping[str, Any]) -> dict[str, pl.DataType]:
     """Fields of a register's state in order, with their types. Raises CatalogInvalid without a state record."""
-    whole = types_of(parse(schema))
-    state = whole.to(whole.fields.get("state", {"type": "null"})["type"])
+    state = ParsedType(ParsedType(parse(schema)).fields.get("state", {"type": "null"})["type"])
     if state.kind != "record":
         raise CatalogInvalid(f"schema {schema.get('name')}: field state must be null or a record")
-    return {name: _field(state, field) for name, field in state.fields.items()}
+    return {name: _field(field) for name, field in state.fields.items()}
 
 
-def _field(parent: Types, field: Mapping[str, Any]) -> pl.DataType:
-    dtype = _polars(parent.to(field["type"]))
+def _field(field: Mapping[str, Any]) -> pl.DataType:
+    dtype = _polars(ParsedType(field["type"]))
     default = field.get("default")
     if default is not None and not _means_itself(default, dtype):
         raise CatalogInvalid(f"field {field['name']}: a default is null, [], or a plain text, number or truth value")
@@ -105,16 +93,16 @@ def _means_itself(default: Any, dtype: pl.DataType) -> bool:
     return default == [] if isinstance(dtype, pl.List) else type(default) in _DEFAULTS.get(type(dtype), ())
 
 
-def _polars(avro: Types) -> pl.DataType:
+def _polars(avro: ParsedType) -> pl.DataType:
     kind, logical = avro.kind, avro.logical
     if logical == "decimal" and avro.bare["precision"] <= _DIGITS:
         return pl.Decimal(avro.bare["precision"], avro.bare.get("scale", 0))
     if logical is not None:
         return _LOGICAL.get((kind, logical)) or _no_place(logical)
     if kind == "record":
-        return pl.Struct({name: _inner(_field(avro, field)) for name, field in avro.fields.items()})
+        return pl.Struct({name: _inner(_field(field)) for name, field in avro.fields.items()})
     if kind == "array":
-        return pl.List(_inner(_polars(avro.to(avro.bare["items"]))))
+        return pl.List(_inner(_polars(ParsedType(avro.bare["items"]))))
     return _PRIMITIVE.get(kind) or _no_place(kind)
 
 
@@ -125,14 +113,3 @@ def _inner(dtype: pl.DataType) -> pl.DataType:
 
 def _no_place(kind: str) -> pl.DataType:
     raise CatalogInvalid(f"Avro type {kind} has no place in a replica: use a record, an array, or a primitive type")
-
-
-def _collect(avro: Any, named: dict[str, Any]) -> None:
-    if isinstance(avro, list):
-        for branch in avro:
-            _collect(branch, named)
-    elif isinstance(avro, Mapping):
-        if "name" in avro:
-            named[avro["name"]] = avro
-        for inner in (avro.get("items"), avro.get("values"), *(field["type"] for field in avro.get("fields", ()))):
-            _collect(inner, named)

@@ -18,13 +18,30 @@ ParsedSchema = dict[str, Any]
 
 
 def parse(text: Mapping[str, Any]) -> ParsedSchema:
-    """A schema prepared for fastavro. Raises CatalogInvalid when it is none, or does not bound its values."""
+    """A schema prepared for fastavro, every name of a type replaced by the type.
+
+    fastavro resolves a name where the other schema spells the type out, as after fields change places, wrongly or not
+    at all. Raises CatalogInvalid when this is no schema, or does not bound its values.
+    """
     try:
         parsed = cast("ParsedSchema", fastavro.parse_schema(dict(text)))
     except Exception as error:  # strangers' schemas break fastavro in ways of their own: KeyError, RecursionError, …
         raise CatalogInvalid(f"not an Avro schema that can be read ({type(error).__name__}: {error})") from error
     check_bounded(parsed)
-    return parsed
+    return cast("ParsedSchema", _spelled_out(parsed, {}))
+
+
+def _spelled_out(avro: Any, named: dict[str, Any]) -> Any:
+    if isinstance(avro, list):
+        return [_spelled_out(branch, named) for branch in avro]
+    if isinstance(avro, str):
+        return named.get(avro, avro)
+    found = {**avro, **{part: _spelled_out(avro[part], named) for part in ("items", "values") if part in avro}}
+    if "fields" in avro:
+        found["fields"] = [{**field, "type": _spelled_out(field["type"], named)} for field in avro["fields"]]
+    if "name" in avro:
+        named[avro["name"]] = found
+    return found
 
 
 @dataclass(frozen=True, slots=True)

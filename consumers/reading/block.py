@@ -16,7 +16,7 @@ from typing import Any
 import fastavro
 
 from bus import wire
-from bus.avro_types import Types, types_of
+from bus.avro_types import ParsedType
 from bus.names import SchemaId
 
 SEAM = "#seam"  # no Avro name starts with #
@@ -47,9 +47,9 @@ class BlockWriter:
 
 def block_writer(schema: Mapping[str, Any], schema_id: SchemaId) -> BlockWriter:
     """For messages written with ``schema``. Raises Unreadable."""
-    inlining = _Inlining()
-    fields = inlining.fields(types_of(schema))
-    fields.append({"name": SEAM, "type": inlining.fixed(MARK_BYTES + wire.PREFIX_BYTES)})
+    rewriting = _Rewriting()
+    fields = rewriting.fields(ParsedType(schema))
+    fields.append({"name": SEAM, "type": rewriting.fixed(MARK_BYTES + wire.PREFIX_BYTES)})
     text = json.dumps({"type": "record", "name": "Batch", "fields": fields}).encode()
     out = io.BytesIO()
     out.write(b"Obj\x01")
@@ -64,8 +64,8 @@ def _long(number: int) -> bytes:
     return out.getvalue()
 
 
-class _Inlining:
-    """Rewrites types into ones with the same bytes that Polars reads unchanged, named types spelled out.
+class _Rewriting:
+    """Rewrites types into ones with the same bytes that Polars reads unchanged.
 
     Polars reads logical types too, but what is beyond their range comes out as something else; ``resolve`` looks at the
     numbers first. Of a boolean it only sees whether the byte is 1, so that is declared as the byte.
@@ -74,13 +74,13 @@ class _Inlining:
     def __init__(self) -> None:
         self._names = 0
 
-    def fields(self, record: Types) -> list[dict[str, Any]]:
-        return [{"name": name, "type": self.of(record.to(field["type"]))} for name, field in record.fields.items()]
+    def fields(self, record: ParsedType) -> list[dict[str, Any]]:
+        return [{"name": name, "type": self.of(ParsedType(field["type"]))} for name, field in record.fields.items()]
 
     def fixed(self, size: int) -> dict[str, Any]:
         return {"type": "fixed", "name": self._name(), "size": size}
 
-    def of(self, avro: Types) -> Any:
+    def of(self, avro: ParsedType) -> Any:
         if not isinstance(avro.avro, list):
             return self._bare(avro)
         if len(avro.avro) != 2 or not avro.nullable:
@@ -88,11 +88,11 @@ class _Inlining:
         bare = self._bare(avro)
         return ["null" if branch == "null" else bare for branch in avro.avro]
 
-    def _bare(self, avro: Types) -> Any:
+    def _bare(self, avro: ParsedType) -> Any:
         if avro.kind == "record":
             return {"type": "record", "name": self._name(), "fields": self.fields(avro)}
         if avro.kind == "array":
-            return {"type": "array", "items": self.of(avro.to(avro.bare["items"]))}
+            return {"type": "array", "items": self.of(ParsedType(avro.bare["items"]))}
         if avro.kind == "boolean":
             return self.fixed(1)
         if avro.kind in _AS_LONG:

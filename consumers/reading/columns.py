@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 
 import polars as pl
 from aiokafka import ConsumerRecord
-from polars.exceptions import PanicException, PolarsError
+from polars.exceptions import PanicException
 
 from bus import wire
 from bus.codec import ParsedSchema
@@ -61,7 +62,7 @@ class ColumnDecoder:
             else:
                 parts += _decode(plan, reading, group)
         if by_rows:
-            parts.append(decode_rows(reading, by_rows))
+            parts.append(decode_rows(reading, sorted(by_rows, key=itemgetter(0))))
         return _joined(reading.table, parts)
 
     def _plan(self, prefix: bytes, reading: Reading) -> Plan | None:
@@ -115,7 +116,7 @@ def _block_frame(plan: Plan, values: Sequence[bytes]) -> pl.DataFrame | None:
         raw = pl.read_avro(io.BytesIO(plan.writer.block(values, mark)))
         aligned = raw.height == len(values) and raw.get_column(SEAM).eq_missing(mark + plan.writer.prefix).all()
         return raw.select(plan.columns) if aligned else None
-    except (PolarsError, PanicException):  # a panic inside the native reader is a BaseException, and ends nothing here
+    except (Exception, PanicException):  # noqa: BLE001 - PolarsError, OSError, a panic: what the native reader makes of rubbish
         return None
 
 

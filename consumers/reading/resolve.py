@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from bus.avro_types import Types, types_of
+from bus.avro_types import ParsedType
 from consumers.reading.block import Unreadable
 from consumers.stores.base import ENVELOPE, Table
 
@@ -41,7 +41,7 @@ class Resolved:
 
 def resolve(writer: Mapping[str, Any], reader: Mapping[str, Any], table: Table) -> Resolved:
     """How events written with one schema become the reader's columns. Raises Unreadable."""
-    columns, odd = _envelope(types_of(writer), types_of(reader), table)
+    columns, odd = _envelope(ParsedType(writer), ParsedType(reader), table)
     return Resolved(columns, pl.any_horizontal(odd).fill_null(value=False))
 
 
@@ -51,25 +51,27 @@ def odd_texts(table: Table) -> list[pl.Expr]:
     return [pl.col(name).str.contains(mark, literal=True) for name, dtype in table.columns.items() if dtype.is_nested()]
 
 
-def _envelope(written: Types, wanted: Types, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
+def _envelope(written: ParsedType, wanted: ParsedType, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
     found = _matches(written, wanted)
     if not {*ENVELOPE, "state"} <= found.keys():
         raise Unreadable("not the envelope of an event")
     columns, odd = [], []
     for name, dtype in ENVELOPE.items():
-        was, to = written.to(found[name]["type"]), wanted.to(wanted.fields[name]["type"])
+        was, to = ParsedType(found[name]["type"]), ParsedType(wanted.fields[name]["type"])
         if to.nullable and name != "replaced_by":
             raise Unreadable(f"an envelope in which {name} may be null")
         value = pl.col(found[name]["name"])
         columns.append(_scalar(value, was, to, dtype).alias(name))
         odd += _odd(value, was)
-    state, was = pl.col(found["state"]["name"]), written.to(found["state"]["type"])
+    state, was = pl.col(found["state"]["name"]), ParsedType(found["state"]["type"])
     columns.append(state.is_not_null().alias(STATEFUL))
-    more, odder = _state(state, was, wanted.to(wanted.fields["state"]["type"]), table)
+    more, odder = _state(state, was, ParsedType(wanted.fields["state"]["type"]), table)
     return columns + more, odd + odder
 
 
-def _state(state: pl.Expr, written: Types, wanted: Types, table: Table) -> tuple[list[pl.Expr], list[pl.Expr]]:
+def _state(
+    state: pl.Expr, written: ParsedType, wanted: ParsedType, table: Table
+) -> tuple[list[pl.Expr], list[pl.Expr]]:
     _check_null(written, wanted)
     found = _matches(written, wanted)
     columns, odd = [], []
@@ -78,7 +80,7 @@ def _state(state: pl.Expr, written: Types, wanted: Types, table: Table) -> tuple
             columns.append(_default(wanted.fields[name], dtype, present=state.is_not_null()).alias(name))
             continue
         value = state.struct.field(found[name]["name"])
-        was, to = written.to(found[name]["type"]), wanted.to(wanted.fields[name]["type"])
+        was, to = ParsedType(found[name]["type"]), ParsedType(wanted.fields[name]["type"])
         if dtype.is_nested():
             columns.append(_json_text(value, was, to).alias(name))
         else:
@@ -87,7 +89,7 @@ def _state(state: pl.Expr, written: Types, wanted: Types, table: Table) -> tuple
     return columns, odd
 
 
-def _matches(written: Types, wanted: Types) -> dict[str, Mapping[str, Any]]:
+def _matches(written: ParsedType, wanted: ParsedType) -> dict[str, Mapping[str, Any]]:
     """The writer's fields by their names in the reader's record, which has defaults for the rest."""
     if written.kind != "record" or wanted.kind != "record":
         raise Unreadable(f"{written.kind} read as {wanted.kind}")
@@ -105,7 +107,7 @@ def _matches(written: Types, wanted: Types) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _check_names(written: Types, wanted: Types) -> None:
+def _check_names(written: ParsedType, wanted: ParsedType) -> None:
     """Named types have to agree on the last part of their names, or by the reader's alias."""
     name = str(written.bare["name"])
     last = name.rpartition(".")[2]
@@ -113,12 +115,12 @@ def _check_names(written: Types, wanted: Types) -> None:
         raise Unreadable(f"{name} read as {wanted.bare['name']}")
 
 
-def _check_null(written: Types, wanted: Types) -> None:
+def _check_null(written: ParsedType, wanted: ParsedType) -> None:
     if written.nullable and not wanted.nullable:
         raise Unreadable("a value that may be null, read as one that may not")
 
 
-def _check_kinds(written: Types, wanted: Types) -> None:
+def _check_kinds(written: ParsedType, wanted: ParsedType) -> None:
     """The same, or numbers promoted as Avro allows."""
     _check_null(written, wanted)
     if {written.logical, wanted.logical} - {None, "uuid"} and written.logical != wanted.logical:
@@ -135,7 +137,7 @@ def _default(field: Mapping[str, Any], dtype: pl.DataType, present: pl.Expr) -> 
     return pl.lit(None, flat) if field["default"] is None else pl.when(present).then(pl.lit(value, flat))
 
 
-def _scalar(value: pl.Expr, written: Types, wanted: Types, dtype: pl.DataType) -> pl.Expr:
+def _scalar(value: pl.Expr, written: ParsedType, wanted: ParsedType, dtype: pl.DataType) -> pl.Expr:
     _check_kinds(written, wanted)
     if written.logical == "date":
         return value.cast(pl.Int32, strict=False).cast(pl.Date)  # what is cut off is odd
@@ -144,7 +146,7 @@ def _scalar(value: pl.Expr, written: Types, wanted: Types, dtype: pl.DataType) -
     return _symbols(value, written, wanted).cast(dtype)
 
 
-def _symbols(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
+def _symbols(value: pl.Expr, written: ParsedType, wanted: ParsedType) -> pl.Expr:
     """Enums were decoded as their indices and booleans as their bytes. One out of range raises."""
     if written.kind == "boolean":
         return value.replace_strict({b"\x00": False, b"\x01": True}, return_dtype=pl.Boolean)
@@ -157,7 +159,7 @@ def _symbols(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
     return value.replace_strict(dict(enumerate(symbols)), return_dtype=pl.String)
 
 
-def _odd(value: pl.Expr, written: Types) -> list[pl.Expr]:
+def _odd(value: pl.Expr, written: ParsedType) -> list[pl.Expr]:
     """Conditions under which a scalar is nothing that Python has, or another spelling of it."""
     if written.logical == "uuid":
         return [~value.str.contains(UUID)]
@@ -169,19 +171,19 @@ def _in_range(value: pl.Expr, logical: str) -> pl.Expr:
     return value.is_between(FIRST_DAY * DAY_US // unit, ((LAST_DAY + 1) * DAY_US - 1) // unit)
 
 
-def _json_text(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
+def _json_text(value: pl.Expr, written: ParsedType, wanted: ParsedType) -> pl.Expr:
     """A record or an array as compact JSON text, fields in the reader's order; null where the value is."""
     wrapped = pl.struct(_json_value(value, written, wanted).alias("v")).struct.json_encode()
     text = wrapped.str.strip_prefix('{"v":').str.strip_suffix("}")
     return pl.when(value.is_not_null()).then(text)
 
 
-def _json_value(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
+def _json_value(value: pl.Expr, written: ParsedType, wanted: ParsedType) -> pl.Expr:
     _check_kinds(written, wanted)
     if written.kind == "record":
         return _json_record(value, written, wanted)
     if written.kind == "array":
-        items = _json_value(pl.element(), written.to(written.bare["items"]), wanted.to(wanted.bare["items"]))
+        items = _json_value(pl.element(), ParsedType(written.bare["items"]), ParsedType(wanted.bare["items"]))
         return value.list.eval(items)
     if written.logical is not None:
         text = _json_logical(value, written.logical)
@@ -191,12 +193,12 @@ def _json_value(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
     return _symbols(value, written, wanted)
 
 
-def _json_record(value: pl.Expr, written: Types, wanted: Types) -> pl.Expr:
+def _json_record(value: pl.Expr, written: ParsedType, wanted: ParsedType) -> pl.Expr:
     found = _matches(written, wanted)
     parts = []
     for name, field in wanted.fields.items():
         if name in found:
-            was, to = written.to(found[name]["type"]), wanted.to(field["type"])
+            was, to = ParsedType(found[name]["type"]), ParsedType(field["type"])
             parts.append(_json_value(value.struct.field(found[name]["name"]), was, to).alias(name))
         elif field["default"] is None:
             parts.append(pl.lit(None, pl.String()).alias(name))

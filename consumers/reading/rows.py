@@ -138,13 +138,22 @@ def _columns(table: Table, state: Mapping[str, Any]) -> dict[str, Any]:
 def _fitting(value: Any, dtype: pl.DataType) -> Any:
     """The value as its column holds it. Raises BodyInvalid where the column cannot, as when a writer's type differs."""
     if dtype.is_nested():
-        return _json(value)
+        return _json(_ordered(value, dtype))
     if isinstance(value, UUID):
         return str(value)
     exact = not isinstance(value, Decimal) or value.as_tuple().exponent == -(getattr(dtype, "scale", None) or 0)
     if not exact or type(value) not in _PYTHON[type(dtype)]:  # a decimal of too many digits comes rounded
         raise BodyInvalid(f"a {type(value).__name__} does not fit a column of type {dtype}")
     return value
+
+
+def _ordered(value: Any, dtype: Any) -> Any:
+    """The fields of records in the reader's order, whatever order they were written in."""
+    if value is None or not dtype.is_nested():
+        return value
+    if isinstance(dtype, pl.Struct):
+        return {field.name: _ordered(value[field.name], field.dtype) for field in dtype.fields}
+    return [_ordered(item, dtype.inner) for item in value]
 
 
 def _json(value: Any) -> str:
