@@ -27,7 +27,9 @@ from tests.producing import (
     prepare,
     publisher_settings,
     records,
+    release,
 )
+from tests.schemas import EMAIL, with_next_version
 
 
 def by_key(found):
@@ -317,3 +319,18 @@ async def test_many_transactions_keep_the_exports_order_and_the_states_positions
     assert (outcome.changed, outcome.state_rebuilt) == (40, None)
     versions = [event.version for event in await events(*bus) if event.key == rows[0]["personal_id"]]
     assert versions == sorted(set(versions))
+
+
+async def test_new_schema_version_sends_nothing_again_and_its_new_column_only_where_it_says_something(bus, tmp_path):
+    rows = people(10)
+    file = export(tmp_path, rows)
+    await run(*bus, tmp_path, file)
+    schemas = with_next_version(tmp_path / "schemas", IDENTITY, EMAIL)
+    await release(*bus, [IDENTITY], schemas)
+    assert (await run(*bus, tmp_path, file, schemas=schemas)).unchanged == 10
+    (tmp_path / "other").mkdir()
+    rebuilt = await run(*bus, tmp_path / "other", file, schemas=schemas)
+    assert (rebuilt.unchanged, rebuilt.events) == (10, 0)
+    wider = [row | {"email": "mau@example.vn" if place == 0 else None} for place, row in enumerate(rows)]
+    outcome = await run(*bus, tmp_path, export(tmp_path, wider), schemas=schemas)
+    assert (outcome.changed, outcome.unchanged) == (1, 9)
