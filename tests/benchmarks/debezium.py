@@ -7,8 +7,9 @@ or positions in the database, and its two tasks have both cores.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from tests.stack import cache
 
 CONNECTOR = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin"
 CONNECT_JARS = ("org.apache.kafka:connect-runtime:4.3.1", "org.apache.avro:avro:1.12.1", *LOGGING_JARS)
-JVM_OPTIONS = ("-Xms2g", "-Xmx2g", "-XX:+UseParallelGC")
 TABLE = "resident_identity"
 COLUMN_TYPES = {"string": "text", "int": "date"}
 BATCH = "5000"
@@ -43,11 +43,28 @@ COUNT_SECONDS = (
 STOP_SECONDS = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What every worker is started from."""
+
+    class_path: Sequence[Path]
+    plugin: Path
+    jvm_options: Sequence[str]
+
+
+def kit(directory: Path, jvm_options: Sequence[str]) -> Kit:
+    """Fetch Kafka Connect and Debezium, and compile the converter into ``directory``."""
+    report = ConsoleReport(err)
+    needed = jars(CONNECT_JARS, cache=cache(), report=report)
+    classes = compiled(directory, needed, report)
+    return Kit([classes, *needed], archive(CONNECTOR, cache=cache(), report=report), jvm_options)
+
+
 class Debezium:
     """One worker with one connector of two tasks, writing a topic into one table of a database."""
 
-    def __init__(self, directory: Path, topic: Topic, database: str) -> None:
-        self._directory, self._topic, self._database = directory, topic, database
+    def __init__(self, kit: Kit, directory: Path, topic: Topic, database: str) -> None:
+        self._kit, self._directory, self._topic, self._database = kit, directory, topic, database
         self._name = f"bench-{time.time_ns()}"
         self._release = release_of(topic)
         self._log = directory / "connect.log"
@@ -92,7 +109,7 @@ class Debezium:
                 have, moved = now, time.monotonic()
             if worker.find() is None or time.monotonic() - moved > STALL_SECONDS:
                 raise Unavailable(f"Debezium stopped at {have:,} rows; the end of its log:\n{self._last_words()}")
-            left = (self._topic.events - have) * (time.perf_counter() - began) / max(have, 1)
+            left = (self._topic.events - have) * (time.perf_counter() - began) / have if have else 0.0
             time.sleep(min(max(left / 2, COUNT_SECONDS[0]), COUNT_SECONDS[1]))
 
     def _last_words(self) -> str:
@@ -101,18 +118,13 @@ class Debezium:
 
     @contextmanager
     def _worker(self) -> Iterator[ServerProcess]:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        report = ConsoleReport(err)
-        needed = jars(CONNECT_JARS, cache=cache(), report=report)
-        classes = compiled(self._directory / "classes", needed, report)
-        plugin = archive(CONNECTOR, cache=cache(), report=report)
         server = run_java(
             "org.apache.kafka.connect.cli.ConnectStandalone",
-            [self._write("worker", self._worker_settings(plugin)), self._write("connector", self._connector())],
-            [classes, *needed],
+            [self._write("worker", self._worker_settings()), self._write("connector", self._connector())],
+            self._kit.class_path,
             directory=self._directory,
             name="debezium",
-            options=[*JVM_OPTIONS, *log_to(self._log, self._directory)],
+            options=[*self._kit.jvm_options, *log_to(self._log, self._directory)],
         )
         try:
             yield server
@@ -120,7 +132,7 @@ class Debezium:
             server.ask_to_stop()
             server.wait_stopped(STOP_SECONDS)
 
-    def _worker_settings(self, plugin: Path) -> Mapping[str, str]:
+    def _worker_settings(self) -> Mapping[str, str]:
         return {
             "bootstrap.servers": self._topic.kafka,
             "listeners": f"http://127.0.0.1:{free_ports(1)[0]}",
@@ -131,7 +143,7 @@ class Debezium:
             "header.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
             "offset.storage.file.filename": str(self._directory / "offsets"),
             "offset.flush.interval.ms": "5000",
-            "plugin.path": str(plugin),
+            "plugin.path": str(self._kit.plugin),
             "plugin.discovery": "service_load",
             "consumer.isolation.level": "read_committed",
             "consumer.max.poll.records": BATCH,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus.local.java import run_tool
+from bus.local.kafka import FORMAT_OPTIONS
 from bus.local.maven import jars
 from bus.local.progress import Report
 from tests.stack import cache
@@ -15,11 +16,15 @@ LEVEL = "-21"
 
 
 def compiled(target: Path, class_path: Sequence[Path], report: Report) -> Path:
-    """Compile every source under ``java/`` into ``target``, where Connect finds the converter by its service file; raises Unavailable with the compiler's last words."""
+    """Compile every source under ``java/`` into ``target``, where Connect finds the converter by its service file.
+
+    Raises Unavailable with the compiler's last words.
+    """
     files = [str(path) for path in sorted(SOURCES.rglob("*.java"))]
     arguments = [LEVEL, "-nowarn", "-d", str(target), "-cp", ":".join(map(str, class_path)), *files]
     services = target / "META-INF" / "services"
     services.mkdir(parents=True, exist_ok=True)
     (services / "org.apache.kafka.connect.storage.Converter").write_text(f"{CONVERTER}\n", encoding="utf-8")
-    run_tool("org.eclipse.jdt.internal.compiler.batch.Main", arguments, jars([COMPILER], cache=cache(), report=report))
+    compiler = jars([COMPILER], cache=cache(), report=report)
+    run_tool("org.eclipse.jdt.internal.compiler.batch.Main", arguments, compiler, FORMAT_OPTIONS)
     return target

@@ -63,7 +63,7 @@ def from_empty_into_postgres(shop: Workshop, this: Round) -> None:
         if "pg" in this.took:
             this.run("copy", partial(raw_copy, database))
     with shop.servers.database("debezium") as database:
-        this.run("debezium", lambda: Debezium(shop.folder("debezium"), topic, database).fill())
+        this.run("debezium", lambda: Debezium(shop.kit(), shop.folder("debezium"), topic, database).fill())
     with shop.servers.database("by_rows") as database:
         this.run("rows", OurReplica(shop.folder("rows"), topic, database, decoding="rows").fill)
 
@@ -81,7 +81,7 @@ def every_row_again(shop: Workshop, this: Round) -> None:
     topic = shop.fresh_topic(f"again{version_now()}", shop.sizes.events)
     with shop.servers.database("ours") as ours, shop.servers.database("debezium") as theirs:
         replica = OurReplica(shop.folder("pg-update"), topic, ours)
-        peer = Debezium(shop.folder("debezium-update"), topic, theirs)
+        peer = Debezium(shop.kit(), shop.folder("debezium-update"), topic, theirs)
         both = Round({"replica filled", "Debezium filled"}, shop.say)
         both.run("replica filled", replica.fill)
         both.run("Debezium filled", peer.fill)

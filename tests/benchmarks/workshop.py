@@ -5,6 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from bus.cli import err
+from tests.benchmarks.debezium import Kit, kit
 from tests.benchmarks.servers import Servers
 from tests.benchmarks.topics import Topic, filled
 
@@ -26,12 +27,20 @@ class Sizes:
     """In the replica that the steady load changes; at least rate times seconds, so that each changes once."""
     latency_rate: int = 500
     latency_seconds: int = 60
+    peer_jvm: tuple[str, ...] = ("-Xms2g", "-Xmx2g", "-XX:+UseParallelGC")
 
 
 SMALL = Sizes(
-    events=2_000, rounds=1, scaling=1_000, memory=5_000, residents=1_000, lookups=500,
-    latency_residents=2_500, latency_seconds=3,
-)  # fmt: skip
+    events=2_000,
+    rounds=1,
+    scaling=500,
+    memory=2_000,
+    residents=2_000,
+    lookups=500,
+    latency_residents=1_000,
+    latency_seconds=2,
+    peer_jvm=("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+)
 """Proves that everything runs; its figures mean nothing."""
 
 
@@ -40,6 +49,7 @@ class Workshop:
     directory: Path
     servers: Servers
     sizes: Sizes
+    _kit: Kit | None = None
     _topics: dict[int, Topic] = field(default_factory=dict)
     _numbers: "count[int]" = field(default_factory=count)
 
@@ -53,6 +63,12 @@ class Workshop:
         """A topic of the caller's own, to append to."""
         self.say(f"publishing {events:,} events to {prefix}")
         return filled(self.servers.kafka, prefix, events)
+
+    def kit(self) -> Kit:
+        """Debezium's sink, fetched and compiled once."""
+        if self._kit is None:
+            self._kit = kit(self.folder("classes"), self.sizes.peer_jvm)
+        return self._kit
 
     def folder(self, name: str) -> Path:
         """A new empty folder."""
