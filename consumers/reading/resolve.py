@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from bus.avro_types import ParsedType
+from consumers.reading.aliases import aimed
 from consumers.reading.block import Unreadable
 from consumers.stores.base import ENVELOPE, Table
 
@@ -41,7 +42,7 @@ class Resolved:
 
 def resolve(writer: Mapping[str, Any], reader: Mapping[str, Any], table: Table) -> Resolved:
     """How events written with one schema become the reader's columns. Raises Unreadable."""
-    columns, odd = _envelope(ParsedType(writer), ParsedType(reader), table)
+    columns, odd = _envelope(ParsedType(writer), ParsedType(aimed(reader, writer)), table)
     return Resolved(columns, pl.any_horizontal(odd).fill_null(value=False))
 
 
@@ -98,8 +99,6 @@ def _matches(written: ParsedType, wanted: ParsedType) -> dict[str, Mapping[str, 
     found: dict[str, Mapping[str, Any]] = {}
     for name, field in written.fields.items():
         known = name if name in wanted.fields else aliases.get(name)
-        if known in found:
-            raise Unreadable(f"{known} under its name and its alias")
         if known is not None:
             found[known] = field
     if any(name not in found and "default" not in field for name, field in wanted.fields.items()):

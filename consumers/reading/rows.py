@@ -17,6 +17,7 @@ from bus.errors import BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, Schem
 from bus.event import MARKER_KEY, Event, Op
 from bus.headers import read_tombstone
 from bus.names import SchemaId, TopicName
+from consumers.reading.aliases import aimed
 from consumers.reading.decoded import Decoded, frame_schema, park
 from consumers.route import Source
 from consumers.stores.base import ENVELOPE, Parked, Table
@@ -49,20 +50,21 @@ def decode_rows(reading: Reading, records: Iterable[tuple[int, ConsumerRecord]])
     """Decode record by record, each with its place in the batch; what is refused is parked, its neighbours go on."""
     rows: list[dict[str, Any]] = []
     parked: list[Parked] = []
+    readers = {schema_id: aimed(reading.reader, writer) for schema_id, writer in reading.writers.items()}
     markers = 0
     for place, record in records:
         if record.key == MARKER_KEY:
             markers += 1
             continue
         try:
-            rows.append({**_row(reading, record), "record": place})
+            rows.append({**_row(reading, readers, record), "record": place})
         except EventRefused as error:
             parked.append(park(reading.register.name, record, reading.sources[record.topic].topic_id, error))
     events = pl.DataFrame(rows, schema=frame_schema(reading.table), orient="row")
     return Decoded(events, parked, {"marker": markers} if markers else {})
 
 
-def _row(reading: Reading, record: ConsumerRecord) -> dict[str, Any]:
+def _row(reading: Reading, readers: Mapping[SchemaId, codec.ParsedSchema], record: ConsumerRecord) -> dict[str, Any]:
     key = _key(record)
     if record.value is None:
         return _tombstone(reading, record, key)
@@ -70,7 +72,7 @@ def _row(reading: Reading, record: ConsumerRecord) -> dict[str, Any]:
     writer = reading.writers.get(schema_id)
     if writer is None:
         raise SchemaUnknown(f"schema id {schema_id} is not in the registry, or cannot be read")
-    event = codec.decode(reading.register.name, body, writer, reading.reader)
+    event = codec.decode(reading.register.name, body, writer, readers[schema_id])
     state = _columns(reading.table, event.state or {})
     _check(reading, record, key, event, state)
     return {

@@ -1,0 +1,113 @@
+"""Merging a batch: newest version per key, everything counted once."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from consumers.merging import Merged, merge
+from consumers.stores.base import ENVELOPE
+
+SCHEMA = {**ENVELOPE, "tombstone": pl.Boolean(), "record": pl.UInt32(), "name": pl.String()}
+VERSIONS = st.sampled_from([1, 2, 3, 2**63 - 1, -(2**63)])
+KEYS = st.sampled_from(["a", "b", "khoá", "Khoá", "khoa\u0301", "k\x00"])
+EVENTS = st.lists(
+    st.tuples(KEYS, VERSIONS, st.sampled_from(["UPSERT", "UPSERT", "DELETE", "MERGE", "tombstone"])), max_size=30
+)
+Event = tuple[str, int, str]
+
+
+def frame(events: Sequence[Event]) -> pl.DataFrame:
+    now = datetime(2026, 7, 6, tzinfo=UTC)
+    rows: list[dict[str, Any]] = [
+        {
+            "op": "DELETE" if op == "tombstone" else op,
+            "key": key,
+            "version": version,
+            "source": "H29.5",
+            "occurred_at": now,
+            "recorded_at": now,
+            "event_id": str(place),
+            "replaced_by": None,
+            "tombstone": op == "tombstone",
+            "record": place,
+            "name": f"name {place}" if op == "UPSERT" else None,
+        }
+        for place, (key, version, op) in enumerate(events)
+    ]
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def by_key(merged: Merged) -> pl.DataFrame:
+    return merged.rows.sort("key")
+
+
+def expected(events: Sequence[Event]) -> dict[str, int]:
+    """The place of the event that each key comes to: the highest version, of equal ones the first."""
+    deletes = {(key, version) for key, version, op in events if op == "DELETE"}
+    newest: dict[str, int] = {}
+    for place, (key, version, op) in enumerate(events):
+        echo = op == "tombstone" and (key, version) in deletes
+        if not echo and (key not in newest or version > events[newest[key]][1]):
+            newest[key] = place
+    return newest
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_each_key_comes_to_its_newest_event_and_of_equal_ones_to_the_first(events: list[Event]) -> None:
+    rows = merge(frame(events)).rows
+    assert dict(zip(rows["key"], rows["record"], strict=True)) == expected(events)
+    assert rows.columns == [name for name in SCHEMA if name != "tombstone"]
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_every_event_is_a_row_or_superseded_or_a_tombstone(events: list[Event]) -> None:
+    merged = merge(frame(events))
+    assert merged.rows.height + merged.superseded + merged.tombstones == len(events)
+    deletes = Counter((key, version) for key, version, op in events if op == "DELETE")
+    echoes = [(key, version) for key, version, op in events if op == "tombstone" and deletes[key, version]]
+    assert merged.tombstones == len(echoes)
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_merging_again_changes_nothing(events: list[Event]) -> None:
+    once = merge(frame(events))
+    again = merge(once.rows.with_columns(tombstone=pl.lit(value=False)))
+    assert_frame_equal(by_key(again), by_key(once), check_column_order=False)
+    assert (again.superseded, again.tombstones) == (0, 0)
+
+
+@settings(deadline=None)
+@given(EVENTS, st.randoms(use_true_random=False))
+def test_how_different_keys_are_interleaved_does_not_matter(events: list[Event], random: Any) -> None:
+    lanes = {key: [event for event in events if event[0] == key] for key, _, _ in events}
+    turns = [key for key, lane in lanes.items() for _ in lane]
+    random.shuffle(turns)
+    waiting = {key: iter(lane) for key, lane in lanes.items()}
+    one, other = merge(frame(events)), merge(frame([next(waiting[key]) for key in turns]))
+    told = ["op", "key", "version"]
+    assert_frame_equal(by_key(one).select(told), by_key(other).select(told))
+    assert (one.superseded, one.tombstones) == (other.superseded, other.tombstones)
+
+
+@settings(deadline=None)
+@given(EVENTS, st.integers(0, 30))
+def test_a_batch_cut_in_two_comes_to_the_same_rows(events: list[Event], at: int) -> None:
+    whole = frame(events)
+    halves = [merge(whole[:at]).rows, merge(whole[at:]).rows]
+    again = merge(pl.concat(halves).with_columns(tombstone=pl.lit(value=False)))
+    told = ["op", "key", "version"]
+    assert_frame_equal(by_key(again).select(told), by_key(merge(whole)).select(told))
+
+
+def test_nothing_merges_to_nothing() -> None:
+    merged = merge(frame([]))
+    assert (merged.rows.height, merged.superseded, merged.tombstones) == (0, 0, 0)
