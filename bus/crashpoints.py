@@ -1,4 +1,4 @@
-"""Named places where a test may kill the process, to prove that what comes after finds everything in order.
+"""Named places where a test may kill or freeze the process, to prove that what comes after finds everything in order.
 
 A process dies only where its edge has armed a point (``LIENTHONG_CRASH_AT``); libraries just pass by.
 """
@@ -17,22 +17,27 @@ CrashPoint = Literal[
 ]
 NAMES: tuple[str, ...] = get_args(CrashPoint)
 
-_left: dict[str, int] = {}
+_armed: dict[str, tuple[int, signal.Signals]] = {}
 
 
 def arm(spec: str | None) -> None:
-    """Die by SIGKILL when the point is passed: ``name``, or ``name:3`` for the third time. Nothing for None or ""."""
-    _left.clear()
+    """Die by SIGKILL when the point is passed: ``name``, ``name:3`` for the third time; ``name:1:STOP`` only freezes.
+
+    Nothing for None or "".
+    """
+    _armed.clear()
     if not spec:
         return
-    name, _, times = spec.partition(":")
+    name, _, rest = spec.partition(":")
+    times, _, how = rest.partition(":")
     if name not in NAMES:
         raise ValueError(f"{name}: no such crash point; there are {', '.join(NAMES)}")
-    _left[name] = int(times or 1)
+    _armed[name] = int(times or 1), signal.Signals[f"SIG{how or 'KILL'}"]
 
 
 def crash_point(name: CrashPoint) -> None:
-    if name in _left:
-        _left[name] -= 1
-        if _left[name] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if name in _armed:
+        left, how = _armed[name]
+        _armed[name] = left - 1, how
+        if left == 1:
+            os.kill(os.getpid(), how)

@@ -94,16 +94,44 @@ async def test_killed_on_one_machine_and_finished_from_another_without_its_state
 def test_command_line_arms_crash_points_from_the_environment(kafka, topic_prefix, tmp_path):
     asyncio.run(prepare(kafka, topic_prefix))
     file = export(tmp_path, people(2))
-    command = [
-        *(str(Path(sys.executable).with_name("lienthong")), "publish", "file", IDENTITY, str(file)),
-        *("--agency", "H29.5", "--kafka", kafka, "--prefix", topic_prefix, "--state", str(tmp_path / "state")),
-        *("--registry", registry_settings(topic_prefix).topic),
-    ]
+    command = command_line(kafka, topic_prefix, tmp_path, file)
     armed = os.environ | {"LIENTHONG_CRASH_AT": "filediff.sent"}
     killed = subprocess.run(command, env=armed, capture_output=True, check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     subprocess.run(command, capture_output=True, check=True, timeout=60)
     assert len(asyncio.run(events(kafka, topic_prefix))) == 2
+
+
+@pytest.mark.parametrize("point", ["filediff.begun", "filediff.sent", "filediff.recorded"])
+def test_frozen_run_that_was_taken_over_is_fenced_with_6_when_it_thaws(kafka, topic_prefix, tmp_path, point):
+    asyncio.run(prepare(kafka, topic_prefix))
+    for name in ("older", "newer"):
+        (tmp_path / name).mkdir()
+    rows = people(80)
+    command = command_line(kafka, topic_prefix, tmp_path / "older", export(tmp_path / "older", rows[:60]))
+    armed = os.environ | {"LIENTHONG_CRASH_AT": f"{point}:1:STOP"}
+    with subprocess.Popen(command, env=armed, stderr=subprocess.PIPE, text=True) as older:
+        try:
+            assert os.waitid(os.P_PID, older.pid, os.WSTOPPED | os.WEXITED).si_status == signal.SIGSTOP
+            newer = command_line(kafka, topic_prefix, tmp_path / "newer", export(tmp_path / "newer", rows))
+            subprocess.run(newer, capture_output=True, check=True, timeout=60)
+            os.kill(older.pid, signal.SIGCONT)
+            _, error = older.communicate(timeout=60)
+        finally:
+            older.kill()
+    if point != "filediff.recorded":  # there everything had been sent before: the older one just ends well
+        assert (older.returncode, "taken over" in error, "Traceback" in error) == (6, True, False)
+    found = asyncio.run(events(kafka, topic_prefix))
+    assert {event.key: event.state for event in found} == {row["personal_id"]: row for row in rows}
+    assert len(found) == len(rows)
+
+
+def command_line(kafka, prefix, directory, file):
+    return [
+        *(str(Path(sys.executable).with_name("lienthong")), "publish", "file", IDENTITY, str(file)),
+        *("--agency", "H29.5", "--kafka", kafka, "--prefix", prefix, "--state", str(directory / "state")),
+        *("--registry", registry_settings(prefix).topic),
+    ]
 
 
 async def holds(kafka, prefix, before, wanted):

@@ -1,5 +1,7 @@
 """The adapters' small parts: what may go out, with which schema, to which partition; and crash points."""
 
+import signal
+
 import pytest
 
 from bus import crashpoints
@@ -67,7 +69,7 @@ def test_keys_lie_where_kafkas_own_murmur2_puts_them(key, hashed):
 
 def test_crash_points_do_nothing_unless_armed_and_count(monkeypatch):
     died = []
-    monkeypatch.setattr(crashpoints.os, "kill", lambda *_: died.append(True))
+    monkeypatch.setattr(crashpoints.os, "kill", lambda _pid, how: died.append(how))
     crashpoints.arm(None)
     crashpoints.crash_point("filediff.sent")
     crashpoints.arm("filediff.sent:2")
@@ -76,7 +78,10 @@ def test_crash_points_do_nothing_unless_armed_and_count(monkeypatch):
     assert died == []
     crashpoints.crash_point("filediff.sent")
     crashpoints.crash_point("filediff.sent")
-    assert died == [True]
+    assert died == [signal.SIGKILL]
+    crashpoints.arm("filediff.begun:1:STOP")
+    crashpoints.crash_point("filediff.begun")
+    assert died[1:] == [signal.SIGSTOP]
     crashpoints.arm("")
     with pytest.raises(ValueError, match="no such crash point"):
         crashpoints.arm("filediff.snet")
