@@ -38,7 +38,7 @@ class Table:
     subject: SubjectKind
     key_field: str
     subject_key: str
-    columns: Mapping[str, pl.DataType]
+    columns: Mapping[str, pl.DataType] = field(hash=False)
     """State fields in schema order with their Polars types; Struct and List columns become JSON text."""
     fingerprint: str
     """Changes when the columns do: a live table with another one wants columns added, and a rebuild for old rows."""

@@ -78,17 +78,20 @@ def kind_of(dtype: pl.DataType) -> Kind:
     raise ConfigInvalid(f"type {dtype} has no place in a replica's table")
 
 
-def stored_columns(table: Table) -> dict[str, pl.DataType]:
+@lru_cache(maxsize=256)
+def stored_columns(table: Table) -> Mapping[str, pl.DataType]:
     """Columns of the table in its own order: key, state, envelope; nested ones with their nested type."""
     state = {name: dtype for name, dtype in table.columns.items() if name != table.key_field}
     return {table.key_field: pl.String(), **state, **{name: ENVELOPE[of] for name, of in ENVELOPE_COLUMNS.items()}}
 
 
-def stored_kinds(table: Table) -> dict[str, Kind]:
+@lru_cache(maxsize=256)
+def stored_kinds(table: Table) -> Mapping[str, Kind]:
     return {name: kind_of(dtype) for name, dtype in stored_columns(table).items()}
 
 
-def stored_schema(table: Table) -> dict[str, pl.DataType]:
+@lru_cache(maxsize=256)
+def stored_schema(table: Table) -> Mapping[str, pl.DataType]:
     """Types of a frame in the table's own columns, nested ones as JSON text."""
     return {name: pl.String() if dtype.is_nested() else dtype for name, dtype in stored_columns(table).items()}
 

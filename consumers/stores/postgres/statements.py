@@ -1,6 +1,7 @@
 """SQL as PostgreSQL says it."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from consumers.stores.base import Table
 from consumers.stores.shape import LAYOUT, SHADOW, STAGE, Kind, names, quote, stored_columns, stored_kinds
@@ -86,10 +87,12 @@ def vacuum_from_now_on(table: Table) -> str:
     return f"ALTER TABLE {shadow} RESET (autovacuum_enabled); ALTER TABLE {shadow} SET ({VACUUM})"
 
 
+@lru_cache(maxsize=256)
 def create_stage(table: Table) -> str:
     return f"CREATE TEMP TABLE IF NOT EXISTS {quote(STAGE + table.name)} ({_columns(table)}) ON COMMIT DELETE ROWS"
 
 
+@lru_cache(maxsize=256)
 def copy_into(name: str, table: Table) -> str:
     return f"COPY {quote(name)} ({names(stored_columns(table))}) FROM STDIN"
 
@@ -117,6 +120,7 @@ def _from_parameters(table: Table) -> str:
     return f"SELECT {cast} FROM unnest({arrays}) AS given ({names(kinds)})"
 
 
+@lru_cache(maxsize=256)
 def upsert(table: Table, *, staged: bool, feed: bool) -> str:
     """One statement for all rows; its row count is how many were newer than what the table held.
 
@@ -146,6 +150,7 @@ _DELETES = """given AS (
 _MAKE_DEAD = "INSERT INTO _lienthong_dead (register, key, version, hash, filled)"
 
 
+@lru_cache(maxsize=256)
 def bury(table: Table, *, feed: bool, filling: bool) -> str:
     """Deletes newer than the row, or, where there is none, newer than the grave; gives how many stood."""
     live, key = quote(table.name), quote(table.key_field)

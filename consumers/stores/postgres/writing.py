@@ -70,7 +70,8 @@ class Writing:
         staged = puts.height > SMALL
         if staged:
             self._connection.execute(sql.create_stage(self._table))
-            copy_in(self._connection, sql.copy_into(STAGE + self._table.name, self._table), puts)
+            ordered = puts.sort(self._table.key_field)  # the index is met in order, and rows are locked in order
+            copy_in(self._connection, sql.copy_into(STAGE + self._table.name, self._table), ordered)
         with self._connection.pipeline():
             put = self._put(puts, staged=staged, feed=facts.ready)
             buried = self._bury(intake.deletes, facts)

@@ -1,6 +1,7 @@
 """SQL as SQLite says it."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from consumers.stores.base import Table
 from consumers.stores.shape import SHADOW, STAGE, names, quote, stored_columns, stored_kinds
@@ -54,6 +55,7 @@ CREATE_DELETES = f"""CREATE TEMP TABLE IF NOT EXISTS {DELETES} (
 )"""
 
 
+@lru_cache(maxsize=256)
 def create_table(name: str, table: Table, *, temporary: bool = False) -> str:
     """The key's uniqueness is an index of its own, built when the rows are in."""
     columns = [f"{quote(column)} {TYPES[kind]}" for column, kind in stored_kinds(table).items()]
@@ -74,11 +76,13 @@ def subject_index(table: Table, on: str, generation: int) -> str | None:
     return f"CREATE INDEX {index} ON {quote(on)} ({quote(table.subject_key)})"
 
 
+@lru_cache(maxsize=256)
 def insert(name: str, table: Table) -> str:
     columns = list(stored_columns(table))
     return f"INSERT INTO {quote(name)} ({names(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
 
+@lru_cache(maxsize=256)
 def upsert_from_stage(table: Table) -> str:
     columns = list(stored_columns(table))
     live, key = quote(table.name), quote(table.key_field)
@@ -89,6 +93,7 @@ def upsert_from_stage(table: Table) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def changes_from_stage(table: Table) -> str:
     """Entries for the rows that the upsert will take; run before it, in the same transaction."""
     key = quote(table.key_field)
@@ -100,6 +105,7 @@ def changes_from_stage(table: Table) -> str:
     )
 
 
+@lru_cache(maxsize=256)
 def forget_stale_deletes(table: Table) -> str:
     """Leave of the staged deletes those newer than the row, or, where there is none, newer than the grave."""
     live, key = quote(table.name), quote(table.key_field)
