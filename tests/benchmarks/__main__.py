@@ -1,6 +1,8 @@
 """The command: makes its data and its servers, takes the measures, prints a table, writes the flat object."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +10,10 @@ from typing import Annotated
 import typer
 
 from bus.cli import console
-from bus.errors import BusError
 from tests.benchmarks.figures import KEYS, absolute_table, bars_table, write
 from tests.benchmarks.measures import chosen
 from tests.benchmarks.profile import profile
-from tests.benchmarks.rounds import Found
+from tests.benchmarks.rounds import FAILURES, Found
 from tests.benchmarks.servers import servers
 from tests.benchmarks.workshop import SMALL, Sizes, Workshop
 
@@ -41,8 +42,7 @@ def bench(
     keys = _keys(only)
     sizes = SMALL if small else Sizes()
     given = {name: value for name, value in (("events", events), ("rounds", rounds)) if value is not None}
-    found = _run(directory.absolute(), replace(sizes, **given), keys, out if profiled else None)
-    write(out, found)
+    found = _run(directory.absolute(), replace(sizes, **given), keys, out, profiled=profiled)
     console.print(bars_table(found), absolute_table(found))
     console.print(f"written to {out}", markup=False, highlight=False)
     if any(key not in found for key in keys):
@@ -57,23 +57,35 @@ def _keys(only: str | None) -> list[str]:
     return keys
 
 
-def _run(directory: Path, sizes: Sizes, keys: list[str], profile_beside: Path | None) -> Found:
+def _run(directory: Path, sizes: Sizes, keys: list[str], out: Path, *, profiled: bool) -> Found:
+    """Take the measures; what is found is on disk after each, so that a run that is cut keeps what it had."""
     shutil.rmtree(directory / "work", ignore_errors=True)
     found: Found = {}
+    write(out, found)
     try:
         with servers(directory / "stack") as started:
             shop = Workshop(directory, started, sizes)
             for measure, asked in chosen(keys).items():
                 shop.say(f"— {', '.join(asked)}")
-                try:
+                with _going_on(shop):
                     found |= measure.take(shop, asked)
-                except BusError as error:
-                    shop.say(f"failed: {error}")
-            if profile_beside is not None:
-                console.print(*profile(shop, profile_beside))
+                    write(out, found)
+            if profiled:
+                shop.say("— profile")
+                with _going_on(shop):
+                    console.print(*profile(shop, out))
     finally:
         shutil.rmtree(directory / "work", ignore_errors=True)
     return found
+
+
+@contextmanager
+def _going_on(shop: Workshop) -> Iterator[None]:
+    """Tell a failure, and go on with the next measure."""
+    try:
+        yield
+    except FAILURES as error:
+        shop.say(f"failed: {error}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tests.benchmarks.workshop import Workshop
 
 SAMPLES_PER_SECOND = 200
 SHOWN = 20
+_NAMED = re.compile(r"thread \((\w+)\): ([^;]+?)(?:;| \d+$)")
 _OURS = re.compile(r"\((?:bus|consumers)/")
 
 
@@ -50,23 +51,24 @@ def profile(shop: Workshop, out: Path) -> list[Table]:
 
 def shares(name: str, stacks: list[str]) -> Table:
     """Samples by thread and by the innermost function of ours, with what it was calling."""
+    names = dict(found.groups() for line in stacks if (found := _NAMED.match(line)))
     counted: Counter[tuple[str, str, str]] = Counter()
     for line in stacks:
         stack, _, samples = line.rpartition(" ")
-        thread, *frames = stack.split(";")
+        head, *frames = stack.split(";")
+        number = head.partition("(")[2].partition(")")[0]
         ours = [frame for frame in frames if _OURS.search(frame)]
-        where = ours[-1] if ours else "outside"
-        counted[_thread(thread), _function(where), _function(frames[-1])] += int(samples)
-    total = sum(counted.values())
+        where, leaf = (ours or ["-"])[-1], (frames or ["native code without Python"])[-1]
+        counted[names.get(number, number), _function(where), _function(leaf)] += int(samples)
+    return _table(name, counted)
+
+
+def _table(name: str, counted: "Counter[tuple[str, str, str]]") -> Table:
+    total = counted.total()
     table = Table("thread", "in", "doing", "share", title=f"Busy samples while filling {name}: {total:,}")
     for (thread, where, leaf), samples in counted.most_common(SHOWN):
         table.add_row(thread, where, leaf, f"{samples / total:.1%}")
     return table
-
-
-def _thread(text: str) -> str:
-    """``thread (0x1A): MainThread`` without the number."""
-    return text.rpartition(": ")[2] if ": " in text else "main"
 
 
 def _function(frame: str) -> str:

@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from subprocess import SubprocessError
+
+import psycopg
 
 from bus.errors import BusError
 from tests.benchmarks.took import Took
 
 Found = dict[str, float]
 """Figures by key."""
+
+FAILURES = (BusError, psycopg.Error, SubprocessError, OSError)
+"""What ends one contender or measure, and never a run that has half an hour of figures behind it."""
 
 LIMITS = ("copy", "executemany")
 """Contenders that are given rows, not events."""
@@ -43,7 +49,7 @@ class Round:
             return
         try:
             took = self.took[name] = contender()
-        except BusError as error:
+        except FAILURES as error:
             self.say(f"{name} failed: {error}")
         else:
             self.say(f"{name}: {took.events:,} in {took.seconds:.2f} s, {took.per_second:,.0f} a second")

@@ -10,6 +10,7 @@ from tests.benchmarks.figures import FIGURES, flat
 from tests.benchmarks.latency import Watch
 from tests.benchmarks.lookups import percentile
 from tests.benchmarks.measures import MEASURES
+from tests.benchmarks.profile import shares
 from tests.benchmarks.replica import ROOT
 from tests.benchmarks.rounds import Ratio, Round, summed_up, times, wanted_by
 from tests.benchmarks.took import Took
@@ -98,3 +99,15 @@ def test_lines_cut_in_two_are_heard_whole():
     assert watch.under_way == {"a": 10, "b": 20}
     watch.seen(iter(["a"]))
     assert (list(watch.under_way), len(watch.took)) == (["b"], 1)
+
+
+def test_profile_counts_threads_without_frames_and_names_what_it_can():
+    stacks = [
+        "thread (7): store;run (consumers/thread.py:30);executemany (sqlite3.py:1) 3",
+        "thread (7);run (consumers/thread.py:31);executemany (sqlite3.py:1) 4",
+        "thread (9) 2",
+    ]
+    columns = [list(column.cells) for column in shares("sqlite", stacks).columns]
+    assert columns[0] == ["store", "9"]
+    assert columns[1] == ["run (consumers/thread.py)", "-"]
+    assert columns[3] == ["77.8%", "22.2%"]
