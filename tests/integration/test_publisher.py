@@ -125,7 +125,8 @@ async def test_missing_topic_wrong_partition_count_and_unreleased_schema_are_nam
 
 async def test_offset_order_is_version_order_under_concurrent_calls(kafka, topic_prefix):
     await prepare(kafka, topic_prefix)
-    async with Publisher(publisher_settings(kafka, topic_prefix)) as publisher:
+    stopped = datetime.now(UTC)
+    async with Publisher(publisher_settings(kafka, topic_prefix), now=lambda: stopped) as publisher:
         receipts = await asyncio.gather(
             *(publisher.publish(IDENTITY, person(number % 7, full_name=f"Lần {number}")) for number in range(300))
         )
