@@ -265,7 +265,7 @@ PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, det
     kafka_timestamp_ms FROM _lienthong_parked WHERE %s IN (register, '')
     ORDER BY topic COLLATE "C", "partition", "offset" LIMIT %s"""
 
-CHANGES = """SELECT xid::text, n, register, key, op, version, recorded_at FROM _lienthong_changes
+CHANGES = """SELECT xid::text AS transaction_id, n, register, key, op, version, recorded_at FROM _lienthong_changes
     WHERE (xid, n) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, n LIMIT %s"""
 """Entries come in order of their transactions' ids, and only once no transaction with a lower id can still commit."""
 
