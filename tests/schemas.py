@@ -1,31 +1,37 @@
-"""A schemas folder in which one register has a next version."""
+"""Schemas as their authors change them, made from the shipped ones."""
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
-from bus.schema.folder import schemas_folder
+from bus.schema.avsc import load_register
 
 
-def with_next_version(directory: Path, register: str, *added: dict[str, Any]) -> Path:
-    """The shipped schemas of one register under ``directory``, and a v2 whose state has these fields more."""
-    subject, name = register.split(".")
-    place = Path("avro") / subject / name
-    shutil.copytree(str(schemas_folder() / str(place)), directory / place)
-    schema = json.loads((directory / place / "v1.avsc").read_text(encoding="utf-8"))
-    state = next(field for field in schema["fields"] if field["name"] == "state")
-    state["type"][1]["fields"] += added
-    (directory / place / "v2.avsc").write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
-    return directory
+def schema_text(register: str = "code.ward") -> str:
+    return load_register(register)[-1].text
 
 
-EMAIL = {
-    "name": "email",
-    "type": ["null", "string"],
-    "default": None,
-    "doc": "E-mail address.",
-    "doc_vi": "Thư điện tử.",
-    "pii": "personal",
-    "check": "text",
-}
+def with_field(text: str, name: str, **attributes: Any) -> str:
+    """The next version: one more field in the state; compatible both ways, because it may be missing."""
+    field = {
+        "name": name,
+        "type": ["null", "string"],
+        "default": None,
+        "doc": "More.",
+        "doc_vi": "Thêm.",
+        "pii": "none",
+    }
+    schema = json.loads(text)
+    _state(schema)["fields"].append({**field, **attributes})
+    return json.dumps(schema, ensure_ascii=False)
+
+
+def without_default(text: str, name: str) -> str:
+    """A next version that breaks ``FULL_TRANSITIVE``: its new field has to be there in events that never had it."""
+    schema = json.loads(with_field(text, name, type="string"))
+    del _state(schema)["fields"][-1]["default"]
+    return json.dumps(schema, ensure_ascii=False)
+
+
+def _state(schema: dict[str, Any]) -> dict[str, Any]:
+    (state,) = [field for field in schema["fields"] if field["name"] == "state"]
+    return state["type"][-1]

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,28 @@ def test_readme_commands_run_as_they_stand(place):
         arguments = [sys.executable, "-m", "bus", *told.split()[1:]]
         done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120, env=environment)
         assert done.returncode == 0, f"{line}: {done.stdout[-800:]}{done.stderr[-800:]}"
+
+
+def test_readme_code_publishes_and_looks_up(place):
+    port, _ = place
+    environment = {**os.environ, "LIENTHONG_KAFKA": f"127.0.0.1:{port}"}
+    publishes, looks_up = blocks("python")[0].split("from consumers")
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=120, env=environment
+        )
+        assert done.returncode == 0, done.stderr[-800:]
+        return done.stdout
+
+    run("-m", "bus", "local", "up", "--port", str(port))
+    run("-m", "bus", "topics", "apply", "--yes")
+    run("-m", "bus", "schemas", "publish")
+    told = f'agency="H29.5", kafka={{"bootstrap_servers": "127.0.0.1:{port}"}}'
+    body = textwrap.indent(publishes.replace('agency="H29.5"', told), "    ")
+    run("-c", f"import asyncio\nasync def main():\n{body}\nasyncio.run(main())")
+    run("-m", "bus", "replica", "run", "--config", "replica.toml", "--until-caught-up")
+    assert run("-c", f"from consumers{looks_up}").strip() == "Nguyễn Thị Mẫu"
 
 
 def test_readme_names_every_group_of_commands():

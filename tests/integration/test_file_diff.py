@@ -30,7 +30,7 @@ from tests.producing import (
     records,
     release,
 )
-from tests.schemas import EMAIL, with_next_version
+from tests.schema_folders import EMAIL, with_next_version
 
 
 def by_key(found):

@@ -14,7 +14,7 @@ from producers.admission import key_refusals, plain, state_refusals
 from producers.partition import partition_of
 from producers.release import newest_release
 from tests.producing import WARD, person
-from tests.schemas import EMAIL, with_next_version
+from tests.schema_folders import EMAIL, with_next_version
 
 IDENTITY = load_catalog().register("resident.identity")
 

@@ -14,7 +14,7 @@ from bus.schema.avsc import load_register
 from bus.schema.columns import frame_schema
 from producers.filediff.fingerprint import fingerprints
 from tests.producing import person
-from tests.schemas import EMAIL, with_next_version
+from tests.schema_folders import EMAIL, with_next_version
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 VALUES = {
