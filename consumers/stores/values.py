@@ -26,21 +26,27 @@ def canonical_frame(table: Table, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_events(table: Table, stored: pl.DataFrame) -> pl.DataFrame:
-    """A frame in the table's own columns as ENVELOPE and state columns, as ``Reader.rows`` gives it."""
+    """A frame in the table's own columns as ENVELOPE and state columns, as ``Reader.rows`` gives it.
+
+    A merged row has no state, so its state does not repeat the key either.
+    """
     envelope = {of: pl.col(name) for name, of in ENVELOPE_COLUMNS.items()}
     envelope["op"] = pl.when(pl.col("_replaced_by").is_null()).then(pl.lit("UPSERT")).otherwise(pl.lit("MERGE"))
     envelope["key"] = pl.col(table.key_field)
-    frame = stored.select(*(envelope[of].alias(of) for of in ENVELOPE), *table.columns)
+    no_state = {table.key_field: pl.when(pl.col("_replaced_by").is_null()).then(pl.col(table.key_field))}
+    state = {name: no_state.get(name, pl.col(name)) for name in table.columns}
+    frame = stored.select(*(envelope[of].alias(of) for of in ENVELOPE), **state)
     return canonical_frame(table, frame)
 
 
 def row_of(table: Table, values: Sequence[Any]) -> Row:
     """One row from Python values in the table's own order; nested ones as dicts and lists."""
     found: Mapping[str, Any] = dict(zip(stored_columns(table), values, strict=True))
+    no_state = found["_replaced_by"] is not None
     return Row(
         register=table.register,
         key=found[table.key_field],
-        fields={name: found[name] for name in table.columns},
+        fields={name: None if no_state else found[name] for name in table.columns},
         version=found["_version"],
         source=AgencyCode(found["_source"]),
         occurred_at=found["_occurred_at"],

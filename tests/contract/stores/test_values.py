@@ -88,10 +88,9 @@ def test_rows_are_ordered_by_code_point(store):
     assert list(held(store)) == sorted(keys)
 
 
-def test_rows_tell_a_merge_and_hold_its_key(store):
+def test_merge_comes_back_as_it_was(store):
     filled(store, merge("old", 3, "new"))
-    row = store.rows(REGISTER).to_dicts()[0]
-    assert (row["op"], row["key"], row["replaced_by"], row["personal_id"]) == ("MERGE", "old", "new", "old")
+    assert_frame_equal(store.rows(REGISTER), frame(IDENTITY, merge("old", 3, "new")))
 
 
 def test_rows_of_an_empty_table_have_all_columns(store):
