@@ -76,9 +76,13 @@ class Session:
             if any(word in words for word in LOGIN_REFUSED):
                 raise ConfigInvalid(f"{self.name}: {words}; correct replica.database") from None
             raise DatabaseUnavailable(f"{self.name}: {words}") from error
-        connection.execute(SETTINGS)
-        if self._read_only:
-            connection.execute("SET default_transaction_read_only = on")
+        try:
+            connection.execute(SETTINGS)
+            if self._read_only:
+                connection.execute("SET default_transaction_read_only = on")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _roll_back(self) -> None:
