@@ -25,7 +25,9 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def make_topic(servers: str, name: str, copies: int = 1) -> None:
     client = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    client.create_topics([NewTopic(name, 1, copies)])[name].result(15)
+    client.create_topics([NewTopic(name, 1, copies)])[name].result(
+        60
+    )  # a killed controller is missed after its session of 6 s, later on a busy machine
 
 
 def topics(servers: str) -> set[str]:
