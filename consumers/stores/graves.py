@@ -14,7 +14,7 @@ SECRET_BYTES = 32
 
 
 def hash_keys(secret: bytes, keys: Iterable[str]) -> list[bytes]:
-    """Keyed BLAKE2b (RFC 7693) of each key: 0.7 µs a key. polars-hash is no faster here, and has no keyed hash."""
+    """Keyed BLAKE2b (RFC 7693) of each key: 0.7 µs a key. BLAKE3 by polars-hash took 0.6, the secret put before."""
     return [blake2b(key.encode(), key=secret, digest_size=HASH_BYTES).digest() for key in keys]
 
 

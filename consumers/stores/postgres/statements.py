@@ -63,7 +63,7 @@ Positions and counters change with every commit: half-empty pages let that happe
 
 
 def _columns(table: Table) -> str:
-    """Keys compare by code point, as in SQLite: half the time of a language's rules, and the same everywhere."""
+    """Keys compare by code point, as in SQLite, whatever the database's language."""
     keys = {table.key_field: ' COLLATE "C" NOT NULL', table.subject_key: ' COLLATE "C"'}
     keys[table.key_field] = ' COLLATE "C" NOT NULL'
     return ", ".join(f"{quote(name)} {TYPES[kind]}{keys.get(name, '')}" for name, kind in stored_kinds(table).items())

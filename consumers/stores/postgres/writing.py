@@ -19,7 +19,7 @@ from consumers.stores.postgres.copying import copy_in, text_columns
 from consumers.stores.postgres.reader import one, positions_of, unknown
 from consumers.stores.shape import SHADOW, STAGE
 
-SMALL = 50  # rows; up to here parameters of one statement beat a COPY into the stage and out of it
+SMALL = 50  # rows; up to here parameters of one statement beat a COPY into the stage (3.7 to 6.9 ms), from 100 on not
 
 
 @dataclass(frozen=True, slots=True)

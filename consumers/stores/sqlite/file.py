@@ -12,7 +12,9 @@ from bus.errors import ConfigInvalid, DatabaseUnavailable, Fenced, PathUnwritabl
 
 BUSY_MS = 5_000  # a checkpoint by a reader's last close, or somebody's sqlite3 shell; the writer itself is alone
 CACHE_KIB = 65_536  # the upper levels of a 14-million-row index, and most of what one batch touches
-CHECKPOINT_PAGES = 8_000  # 32 MB: SQLite's 1,000 would copy and sync four times in one batch of 20,000
+CHECKPOINT_PAGES = (
+    8_000  # 32 MB: one batch of 20,000 updates can change as many pages, which 1,000 would copy again and again
+)
 WAL_LIMIT_BYTES = 256 * 1024 * 1024  # what the WAL keeps of the disk after a fill's one great transaction
 
 _UNKNOWN = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}
