@@ -1,8 +1,8 @@
 """Frames as the text that PostgreSQL's COPY reads.
 
-Measured into a table without indexes, two busy cores, rows a second: text 320,000; CSV 285,000, up to 355,000 with dates
-written without dashes; binary by pgpq 410,000, by ADBC 390,000. Those two were not tried on every type: they bring 170 MB
-of pyarrow, and ADBC a connection of its own, outside our transaction.
+Measured into a table without indexes, on two busy cores, rows a second: text 320,000; CSV 285,000, up to 355,000 with
+dates written without dashes; binary by pgpq 410,000, by ADBC 390,000. Those two were not tried on every type:
+they bring 170 MB of pyarrow, and ADBC a connection of its own, outside our transaction.
 """
 
 from collections.abc import Iterator
