@@ -279,6 +279,45 @@ def test_the_key_may_be_missing_from_the_state_or_be_no_text() -> None:
         assert_same(reading, made.records)
 
 
+def test_an_event_of_another_register_is_parked_even_if_its_fields_would_do() -> None:
+    reading = reading_of([schema_of(TEXT)], extra=[schema_of(TEXT, "Other")])
+    made = Stream(reading)
+    for schema in (2, 1):
+        made.add(schema=schema)
+    assert [each.offset for each in ColumnDecoder().decode(reading, made.records).parked] == [0]
+    assert_same(reading, made.records)
+
+
+def test_a_new_field_has_its_default_only_where_there_is_a_state() -> None:
+    new = [
+        {"name": "n", "type": "long", "default": 5},
+        {"name": "l", "type": {"type": "array", "items": "int"}, "default": []},
+    ]
+    reading = reading_of([schema_of(TEXT), schema_of([*TEXT, *new])])
+    made = Stream(reading)
+    made.add()
+    made.add("DELETE", key="k2")
+    events = ColumnDecoder().decode(reading, made.records).events
+    assert events.select("n", "l").rows() == [(5, "[]"), (None, None)]
+    assert_same(reading, made.records)
+
+
+def test_an_event_without_key_is_parked_even_if_all_agree_on_it() -> None:
+    made = stream(*TEXT[1:])
+    made.add(key="")
+    assert len(ColumnDecoder().decode(made.reading, made.records).parked) == 1
+    assert_same(made.reading, made.records)
+
+
+def test_an_operation_that_only_a_schema_knows_is_parked() -> None:
+    schema = schema_of(TEXT)
+    schema["fields"][1]["type"]["symbols"].append("SPLIT")
+    made = Stream(reading_of([schema]))
+    made.add("SPLIT")
+    assert len(ColumnDecoder().decode(made.reading, made.records).parked) == 1
+    assert_same(made.reading, made.records)
+
+
 def test_a_branch_number_out_of_range_is_the_one_corruption_that_columns_do_not_see() -> None:
     made = stream(*TEXT[1:])
     made.add()
