@@ -34,5 +34,5 @@ def _echoes(events: pl.DataFrame) -> pl.Series | None:
     """Which rows are tombstones that follow their own delete in this batch."""
     if not events.get_column("tombstone").any():
         return None
-    earlier = (~pl.col("tombstone") & (pl.col("op") == "DELETE")).any().over("key", "version")
-    return events.select((pl.col("tombstone") & earlier).alias("echo")).to_series()
+    deletes = (~pl.col("tombstone") & (pl.col("op") == "DELETE")).cum_sum().over("key", "version")
+    return events.select((pl.col("tombstone") & (deletes > 0)).alias("echo")).to_series()

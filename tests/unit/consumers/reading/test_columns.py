@@ -309,6 +309,17 @@ def test_an_event_without_key_is_parked_even_if_all_agree_on_it() -> None:
     assert_same(made.reading, made.records)
 
 
+@pytest.mark.parametrize("avro", ["string", UUID_TEXT])
+def test_an_event_id_is_a_uuid_whatever_its_type(avro: Any) -> None:
+    schema = schema_of(TEXT)
+    schema["fields"][0]["type"] = avro
+    made = Stream(reading_of([schema]))
+    for number in range(12):
+        made.add(key=f"k{number}", damage="spelling")
+    assert 0 < len(ColumnDecoder().decode(made.reading, made.records).parked) < 12
+    assert_same(made.reading, made.records)
+
+
 def test_an_operation_that_only_a_schema_knows_is_parked() -> None:
     schema = schema_of(TEXT)
     schema["fields"][1]["type"]["symbols"].append("SPLIT")
