@@ -26,6 +26,11 @@ def aimed(reader: Any, writer: Any) -> Any:
 
 def _field(reader: Mapping[str, Any], there: Mapping[str, Any]) -> Mapping[str, Any]:
     name = next((each for each in (reader["name"], *reader.get("aliases", ())) if each in there), None)
+    kept = {part: value for part, value in reader.items() if part != "aliases"}
     if name is None:
-        return reader
-    return {**reader, "aliases": [name], "type": aimed(reader["type"], there[name])}
+        return kept
+    return {
+        **kept,
+        **({"aliases": [name]} if name != reader["name"] else {}),
+        "type": aimed(reader["type"], there[name]),
+    }

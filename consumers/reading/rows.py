@@ -30,7 +30,6 @@ _PYTHON: Mapping[type[pl.DataType], tuple[type, ...]] = {
     pl.Binary: (bytes,),
     pl.Date: (date,),
     pl.Datetime: (datetime,),
-    pl.Decimal: (Decimal,),
 }
 
 
@@ -139,14 +138,16 @@ def _columns(table: Table, state: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fitting(value: Any, dtype: pl.DataType) -> Any:
     """The value as its column holds it. Raises BodyInvalid where the column cannot, as when a writer's type differs."""
+    if type(value) in _PYTHON.get(type(dtype), ()):
+        return value
     if dtype.is_nested():
         return _json(_ordered(value, dtype))
-    if isinstance(value, UUID):
+    if isinstance(value, UUID) and isinstance(dtype, pl.String):
         return str(value)
-    exact = not isinstance(value, Decimal) or value.as_tuple().exponent == -(getattr(dtype, "scale", None) or 0)
-    if not exact or type(value) not in _PYTHON[type(dtype)]:  # a decimal of too many digits comes rounded
-        raise BodyInvalid(f"a {type(value).__name__} does not fit a column of type {dtype}")
-    return value
+    # A decimal of more digits than its type has comes rounded, with another exponent.
+    if isinstance(dtype, pl.Decimal) and isinstance(value, Decimal) and value.as_tuple().exponent == -dtype.scale:
+        return value
+    raise BodyInvalid(f"a {type(value).__name__} does not fit a column of type {dtype}")
 
 
 def _ordered(value: Any, dtype: Any) -> Any:
