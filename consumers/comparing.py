@@ -49,6 +49,7 @@ async def read_topics(route: Route, book: SchemaBook, settings: KafkaSettings) -
     """Read a register's topics from the beginning to their ends. Memory grows with the register: about 1 kB a row."""
     reader = await book.refresh()
     frames: list[pl.DataFrame] = []
+    decoder = ColumnDecoder()
     async with kafka.consumer(settings) as consumer:
         with kafka.told_plainly(settings):
             ends = await _from_the_beginning(consumer, route)
@@ -56,7 +57,7 @@ async def read_topics(route: Route, book: SchemaBook, settings: KafkaSettings) -
                 got = await consumer.getmany(timeout_ms=200, max_records=CHUNK)
                 records = [record for of_partition in got.values() for record in of_partition]
                 await book.learn(schema_ids(records))
-                frames.append(_newest(ColumnDecoder().decode(_reading(route, book, reader), records).events))
+                frames.append(_newest(decoder.decode(_reading(route, book, reader), records).events))
     whole = _newest(pl.concat(frames)) if frames else None
     rows = None if whole is None else whole.filter(pl.col("op") != "DELETE").sort("key")
     return Published(pl.DataFrame() if rows is None else canonical_frame(reader.table, rows), ends)

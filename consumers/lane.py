@@ -137,7 +137,8 @@ class Lane:
         """
         while not self.stop.is_set() and not (until is not None and until()):
             chunk = await self._gather()
-            batch = await self._batch(chunk, self._sent) if self._worth(chunk) else None
+            await self._learn(chunk.records)
+            batch = self._batch(chunk, self._sent) if self._worth(chunk) else None
             await self._settle()
             if batch is not None:
                 self._sent, self._touched = chunk.offsets, time.monotonic()
@@ -182,9 +183,8 @@ class Lane:
         """A commit is due for records, for positions that markers moved, and once a minute to say: still caught up."""
         return bool(chunk.records) or chunk.offsets != self._sent or time.monotonic() - self._touched > TOUCH_SECONDS
 
-    async def _batch(self, chunk: Chunk, standing: Mapping[Partition, int]) -> Batch:
-        """Decode and merge a chunk, for a store whose positions will be ``standing``."""
-        await self._learn(chunk.records)
+    def _batch(self, chunk: Chunk, standing: Mapping[Partition, int]) -> Batch:
+        """Decode and merge a chunk of known schemas, for a store whose positions will be ``standing``."""
         decoded = self._decode(self._reading(), chunk.records)
         merged = merge(decoded.events)
         counts = {**decoded.counts, "superseded": merged.superseded, "tombstone": merged.tombstones}
@@ -236,7 +236,7 @@ class Lane:
         """Commit a chunk that the database refuses in halves, down to the one event that it cannot hold: parked."""
         if len(chunk.records) > 1:
             for half in chunk.halves():
-                await self._commit(half, await self._batch(half, self._standing()))
+                await self._commit(half, self._batch(half, self._standing()))
             return
         [record] = chunk.records
         parked = park(self._name, record, self._route.sources[record.topic].topic_id, error)

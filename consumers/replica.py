@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -77,8 +77,10 @@ class ReplicaDaemon:
             await work
 
     async def _work(self, *, until_caught_up: bool) -> None:
-        async with AsyncExitStack() as stack:
-            routes = await self._retrying(partial(self._begin, stack), until_caught_up)
+        settings = self._settings
+        async with open_registry(settings.registry, settings.kafka) as registry:
+            self.following = [self._new_following(register, registry) for register in self._registers]
+            routes = await self._retrying(self._begin, until_caught_up)
             try:
                 async with asyncio.TaskGroup() as group:
                     pruning = group.create_task(self._prune_now_and_then(), name="prune")
@@ -91,15 +93,12 @@ class ReplicaDaemon:
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
 
-    async def _begin(self, stack: AsyncExitStack) -> list[Route]:
+    async def _begin(self) -> list[Route]:
         """Reach registry, database and cluster; from here on each register is followed by itself."""
-        settings = self._settings
-        registry = await stack.enter_async_context(open_registry(settings.registry, settings.kafka))
-        self.following = [self._new_following(register, registry) for register in self._registers]
         for following in self.following:
             await following.book.refresh()
         await self._open_tables()
-        admin = kafka.admin(settings.kafka)
+        admin = kafka.admin(self._settings.kafka)
         return [await find_route(admin, self._catalog, register) for register in self._registers]
 
     def _new_following(self, register: Register, registry: SchemaRegistry) -> Following:
