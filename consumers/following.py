@@ -10,6 +10,7 @@ import structlog
 
 from bus import metrics
 from bus.catalog import Register
+from bus.errors import Fenced
 from bus.registry import SchemaRegistry
 from bus.settings import KafkaSettings
 from consumers.lane import Decode, Lane
@@ -113,7 +114,7 @@ class Following:
             async with self._lane(route, Slot.LIVE) as live, self._lane(route, Slot.SHADOW) as shadow:
                 following = asyncio.create_task(live.run(), name=f"follow {self.register.name}")
                 try:
-                    await self._fill(shadow, "rebuild")
+                    await self._fill(shadow, "rebuild", unless=following.done)
                 finally:
                     live.stop.set()
                     await following
@@ -134,14 +135,15 @@ class Following:
 
             await live.run(until=enough)
 
-    async def _fill(self, shadow: Lane, what: str) -> None:
+    async def _fill(self, shadow: Lane, what: str, unless: Callable[[], bool] = lambda: False) -> None:
+        """Up to the end offsets seen at the shadow's start; ``unless`` ends it sooner."""
         progress = self.progress = Progress(shadow.done(), sum(shadow.ends.values()), time.monotonic())
 
         def moved() -> None:
             progress.moved(shadow.done(), time.monotonic())
             self.state = f"{what}: {progress}"
 
-        await shadow.run(until=lambda: shadow.reached(shadow.ends), moved=moved)
+        await shadow.run(until=lambda: shadow.reached(shadow.ends) or unless(), moved=moved)
 
     async def _finish(self) -> None:
         self.state = "building indexes"
@@ -159,9 +161,16 @@ class Following:
 
     @contextmanager
     def _starting_over(self) -> Iterator[None]:
+        """End a fill that a wider schema has made useless, and let the next one begin.
+
+        The live lane may meet the schema first: opening the wider tables drops the shadow, and refuses its next batch.
+        """
+        begun = self._fingerprint()
         try:
             yield
-        except StartOver:
+        except (StartOver, Fenced) as ended:
+            if isinstance(ended, Fenced) and self._fingerprint() == begun:
+                raise
             log.info("fill_begun", register=self.register.name, why="the schema has grown")
 
     @asynccontextmanager
