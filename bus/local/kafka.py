@@ -159,7 +159,7 @@ class KafkaNode:
     def _format(self, properties: Path) -> None:
         run_tool(
             "kafka.tools.StorageTool",
-            ["format", "--ignore-formatted", "-t", self._layout.cluster_id, "-c", str(properties)],
+            ["format", "--ignore-formatted", f"--cluster-id={self._layout.cluster_id}", "-c", str(properties)],
             self._class_path(),
             (*FORMAT_OPTIONS, *log_to(self.log, self._directory)),
         )

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 
 import psutil
@@ -153,6 +154,18 @@ def test_fresh_erases_the_stack_and_nothing_else(stack):
     assert "old" not in topics(renewed.bootstrap_servers)
     assert renewed.postgres_url is None
     assert neighbour.read_text() == "mine"
+
+
+def test_cluster_whose_id_begins_with_a_dash_starts(monkeypatch):
+    monkeypatch.setattr("bus.local.layout.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xf8" * 16))
+    with stack_directory() as directory:
+        stack = make_stack(directory)
+        try:
+            servers = stack.up().bootstrap_servers
+            assert json.loads((directory / "stack.json").read_text())["cluster_id"].startswith("-")
+            assert topics(servers) == set()
+        finally:
+            stack.down()
 
 
 def test_taken_port_is_named_with_a_remedy(tmp_path):
