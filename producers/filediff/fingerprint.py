@@ -4,6 +4,9 @@ A field at its default says nothing, so that a column added later, with the defa
 changes no fingerprint. Two different states of one key fall together once in 1.8e19 changes.
 """
 
+import hashlib
+from collections.abc import Iterable
+
 import polars as pl
 import polars_hash  # noqa: F401 - registers the expression namespace nchash
 
@@ -13,6 +16,7 @@ FORM = 1
 """Counted up when the text that is hashed changes; older states are then rebuilt."""
 
 NULL = pl.lit("~")
+CELL_END = "\x1f"
 
 
 def fingerprints(states: pl.DataFrame, schema: RegisterSchema) -> pl.Series:
@@ -20,6 +24,32 @@ def fingerprints(states: pl.DataFrame, schema: RegisterSchema) -> pl.Series:
     text = _fields(schema.state, {field.name: pl.col(field.name) for field in schema.fields})
     hashed = text.nchash.xxh3_64()  # type: ignore[attr-defined]
     return states.select(hashed.reinterpret(signed=True).alias("hash")).to_series()
+
+
+def row_prints(cells: pl.DataFrame, context: str) -> pl.Series:
+    """One Int64 per row of text as it stands in an export, whatever the columns' order; null for one that has none.
+
+    Equal prints mean equal cells under equal columns, read by the same rules: ``context`` says which. A row that met
+    the rules once need not meet them again. An empty cell is null.
+    """
+    names = sorted(cells.columns)
+    start = pl.lit(digest([context, *names]))
+    text = pl.concat_str(start, *(pl.col(name).fill_null("") for name in names), separator=CELL_END)
+    single = pl.col("text").str.count_matches(CELL_END, literal=True) == len(names)
+    hashed = pl.col("text").nchash.xxh3_64()  # type: ignore[attr-defined]
+    return (
+        cells.select(text.alias("text"))
+        .select(pl.when(single).then(hashed.reinterpret(signed=True)).alias("print"))
+        .to_series()
+    )
+
+
+def digest(parts: Iterable[str]) -> str:
+    """One word for a list of texts: the same for the same list only."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(f"{len(part)}:".encode() + part.encode())
+    return total.hexdigest()[:32]
 
 
 def _fields(record: Record, values: dict[str, pl.Expr]) -> pl.Expr:

@@ -64,6 +64,8 @@ class Outcome:
     changed: int
     gone: int
     unchanged: int
+    same_text: int
+    """Of the unchanged, rows that are word for word as before: they were neither read nor checked again."""
     refused_rows: int
     refused: Mapping[str, int]
     """Refusals by reason; a row may be refused for several."""

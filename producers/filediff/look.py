@@ -9,7 +9,9 @@ from bus.names import AgencyCode
 from bus.schema.fields import RegisterSchema
 from producers.filediff import refusals
 from producers.filediff.check import check
-from producers.filediff.diff import VERDICT, Plan, Tally, changes, plan
+from producers.filediff.diff import VERDICT, Before, Plan, Tally, changes, plan
+from producers.filediff.fingerprint import row_prints
+from producers.filediff.header import QUARANTINE_COLUMNS
 from producers.filediff.job import FileJob
 from producers.filediff.parse import parse
 from producers.filediff.progress import Reporter
@@ -25,8 +27,10 @@ class Terms:
     register: Register
     schema: RegisterSchema
     agency: AgencyCode
-    known: pl.DataFrame
-    """What is published, with the columns of the state."""
+    before: Before
+    """What is published."""
+    context: str
+    """By which rules rows of text are read (``context_of``)."""
 
 
 def look(
@@ -38,16 +42,28 @@ def look(
         for chunk in reader.chunks():
             _take(chunk, terms, tally, spool, quarantine)
             advance(len(chunk))
-    made = plan(tally, terms.known, terms.register.key_field, partial=job.partial)
+    made = plan(tally, terms.before, terms.register.key_field, partial=job.partial)
     _keep_doubled(job, made, tally, quarantine)
     return made
 
 
 def _take(chunk: Chunk, terms: Terms, tally: Tally, spool: Spool, quarantine: Quarantine) -> None:
+    """Rows that are word for word as before need neither reading nor checking; the others do."""
+    prints = row_prints(chunk.cells.drop(QUARANTINE_COLUMNS, strict=False), terms.context)
+    places = terms.before.text(prints)
+    same = places.is_not_null()
+    tally.add_same(chunk.lines.filter(same), places.filter(same))
+    rest = Chunk(chunk.lines.filter(~same), chunk.cells.filter(~same), chunk.damaged)
+    if len(rest):
+        _read(rest, prints.filter(~same), terms, tally, spool, quarantine)
+
+
+def _read(chunk: Chunk, prints: pl.Series, terms: Terms, tally: Tally, spool: Spool, quarantine: Quarantine) -> None:
     parsed = parse(chunk, terms.schema)
     checked = check(chunk, parsed, terms.register, terms.schema, terms.agency)
-    judged = changes(checked, terms.known, terms.register.key_field, terms.schema)
-    tally.add(checked, judged, len(chunk))
+    good = prints.filter(chunk.lines.is_in(checked.lines.implode()))
+    judged = changes(checked, good, terms.before, terms.register.key_field, terms.schema)
+    tally.add(checked, judged, terms.before, len(chunk))
     spool.add(judged.filter(pl.col(VERDICT) != "unchanged"))
     quarantine.add(chunk, checked.refused)
 

@@ -1,5 +1,6 @@
 """One run of file diff, from the export to the topic."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Iterator
@@ -20,7 +21,8 @@ from bus.names import AgencyCode, TopicName
 from bus.registry import open_registry
 from producers.decoder import Decoder
 from producers.filediff import refusals
-from producers.filediff.diff import KEY, Plan
+from producers.filediff.context import context_of
+from producers.filediff.diff import KEY, PRINT, Before, Plan
 from producers.filediff.encoding import key_slices, slices
 from producers.filediff.header import check_header
 from producers.filediff.job import FileJob, Outcome
@@ -62,10 +64,12 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
             run.reporter.say(f"state read from {run.topic} from its beginning: {rebuilt}")
         spool = stack.enter_context(Spool(job.state))
         with Quarantine(_quarantine_file(run), reader.header, job.delimiter) as quarantine:
-            terms = Terms(run.register, release.schema, run.agency, known)
-            plan = look(job, reader, terms, spool, quarantine, run.reporter)
+            context = context_of(release.schema, run.agency, job.schemas)
+            terms = Terms(run.register, release.schema, run.agency, Before(known), context)
+            plan = await asyncio.to_thread(look, job, reader, terms, spool, quarantine, run.reporter)
         _tell(run, plan, _outcome(run, plan, rebuilt, quarantine, sent=False))
         if client is not None:
+            state.remember(plan.reworded[KEY], plan.reworded[PRINT])
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
     outcome = _outcome(run, plan, rebuilt, quarantine, sent=client is not None)
     _report(outcome, plan)
@@ -188,6 +192,7 @@ def _outcome(run: _Run, plan: Plan, rebuilt: str | None, quarantine: Quarantine,
         changed=plan.changed,
         gone=len(plan.gone),
         unchanged=plan.unchanged,
+        same_text=plan.same_text,
         refused_rows=refusals.rows(plan.refused),
         refused=refusals.per_reason(plan.refused),
         deletes_withheld=plan.withheld,

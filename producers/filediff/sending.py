@@ -15,7 +15,7 @@ from bus.crashpoints import crash_point
 from bus.event import Op, next_version
 from bus.names import AgencyCode
 from producers.filediff import encoding
-from producers.filediff.diff import HASH, KEY
+from producers.filediff.diff import HASH, KEY, PRINT
 from producers.filediff.encoding import Envelope, Record
 from producers.filediff.replay import Source
 from producers.filediff.state import FileState, Published
@@ -69,10 +69,11 @@ class Sender:
         self._ends: dict[int, int | None] = dict(state.positions())
 
     async def upsert(self, states: pl.DataFrame) -> None:
-        """One transaction of new and changed states, with KEY and HASH."""
+        """One transaction of new and changed states, with KEY, HASH and PRINT."""
         envelope = self._envelope()
         rows = [
-            Published(key, print_, envelope.version, gone=False) for key, print_ in states.select(KEY, HASH).iter_rows()
+            Published(key, hashed, envelope.version, gone=False, print=print_)
+            for key, hashed, print_ in states.select(KEY, HASH, PRINT).iter_rows()
         ]
         await self._transact(encoding.upserts(self._release, envelope, states), rows, Op.UPSERT)
 

@@ -18,7 +18,7 @@ from bus.errors import PathUnwritable
 from bus.names import TopicName
 from producers.filediff.fingerprint import FORM
 
-KNOWN = pl.Schema({"key": pl.String(), "hash": pl.Int64(), "version": pl.Int64(), "gone": pl.Boolean()})
+KNOWN = pl.Schema({"key": pl.String(), "hash": pl.Int64(), "gone": pl.Boolean(), "print": pl.Int64()})
 READ_ROWS = 50_000
 NEVER = "1970-01-01T00:00:00+00:00"
 
@@ -27,20 +27,24 @@ CREATE TABLE IF NOT EXISTS published (
     key TEXT PRIMARY KEY,
     hash INTEGER,               -- of the state; null where there is none, or none that can be read
     version INTEGER NOT NULL,
-    gone INTEGER NOT NULL       -- deleted, or merged into another
+    gone INTEGER NOT NULL,      -- deleted, or merged into another
+    print INTEGER               -- of the row of text that gave this state; null where it came another way
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 APPLY = """
-INSERT INTO published (key, hash, version, gone) VALUES (?, ?, ?, ?)
-ON CONFLICT (key) DO UPDATE SET hash = excluded.hash, version = excluded.version, gone = excluded.gone
+INSERT INTO published (key, hash, version, gone, print) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE
+SET hash = excluded.hash, version = excluded.version, gone = excluded.gone, print = excluded.print
 WHERE excluded.version > published.version
 """
 ADVANCE = """
 INSERT INTO positions (partition, position) VALUES (?, ?)
 ON CONFLICT (partition) DO UPDATE SET position = excluded.position
 """
+ADD_PRINT = "ALTER TABLE published ADD COLUMN print INTEGER"  # states of the time before prints have none
+REMEMBER = "UPDATE published SET print = ? WHERE key = ?"
 TELL = "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
@@ -52,6 +56,8 @@ class Published:
     hash: int | None
     version: int
     gone: bool
+    print: int | None = None
+    """Of the row of text that said so (``fingerprint.row_prints``)."""
 
 
 class FileState:
@@ -71,6 +77,8 @@ class FileState:
             # The last commits may be lost with the power: the topic has them. Rows and positions stay together.
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.executescript(TABLES)
+            if "print" not in {row[1] for row in self._connection.execute("PRAGMA table_info(published)")}:
+                self._connection.execute(ADD_PRINT)
         except (OSError, sqlite3.DatabaseError) as error:
             self.__exit__()
             raise PathUnwritable(
@@ -116,17 +124,22 @@ class FileState:
     def apply(self, rows: Iterable[Published], positions: Mapping[int, int]) -> None:
         """Keep the newest version per key, and the positions, both or neither."""
         with self._transaction() as write:
-            write.executemany(APPLY, ((row.key, row.hash, row.version, row.gone) for row in rows))
+            write.executemany(APPLY, ((row.key, row.hash, row.version, row.gone, row.print) for row in rows))
             write.executemany(ADVANCE, positions.items())
 
     def doubt(self, keys: Iterable[str]) -> None:
         """Forget what these keys hold, since their last records cannot be read: it will be published again."""
         with self._transaction() as write:
-            write.executemany("UPDATE published SET hash = NULL WHERE key = ?", ((key,) for key in keys))
+            write.executemany("UPDATE published SET hash = NULL, print = NULL WHERE key = ?", ((key,) for key in keys))
+
+    def remember(self, keys: Iterable[str], prints: Iterable[int | None]) -> None:
+        """The rows of text that were found to say what these keys hold."""
+        with self._transaction() as write:
+            write.executemany(REMEMBER, zip(prints, keys, strict=True))
 
     def known(self) -> pl.DataFrame:
         """Everything, with the columns of KNOWN, sorted by key as Polars sorts it: byte by byte."""
-        rows = self._open.execute("SELECT key, hash, version, gone FROM published ORDER BY key")
+        rows = self._open.execute("SELECT key, hash, gone, print FROM published ORDER BY key")
         parts = [KNOWN.to_frame()]
         while part := rows.fetchmany(READ_ROWS):
             columns = dict(zip(KNOWN, zip(*part, strict=True), strict=True))

@@ -8,7 +8,7 @@ import pytest
 from bus.catalog import load_catalog
 from bus.schema.avsc import load_register
 from producers.filediff.check import check
-from producers.filediff.diff import KEY, LINE, VERDICT, Tally, changes, plan
+from producers.filediff.diff import KEY, LINE, VERDICT, Before, Tally, changes, plan
 from producers.filediff.fingerprint import fingerprints
 from producers.filediff.parse import parse
 from producers.filediff.reader import CsvReader
@@ -28,9 +28,9 @@ def published(*rows, gone=()):
     """The state after these rows were published and these numbers deleted."""
     states = pl.DataFrame(rows, schema=parsed(rows).frame.schema)
     live = pl.DataFrame(
-        {"key": states["personal_id"], "hash": fingerprints(states, SCHEMA), "version": 5, "gone": False}, schema=KNOWN
+        {"key": states["personal_id"], "hash": fingerprints(states, SCHEMA), "gone": False, "print": None}, schema=KNOWN
     )
-    dead = pl.DataFrame([(key(number), None, 6, True) for number in gone], schema=KNOWN, orient="row")
+    dead = pl.DataFrame([(key(number), None, True, None) for number in gone], schema=KNOWN, orient="row")
     return pl.concat([live, dead]).sort("key")
 
 
@@ -41,14 +41,15 @@ def parsed(rows):
 
 def compared(rows, known, *, partial=False, chunk_rows=3):
     """Verdict per line, and the plan."""
-    tally, verdicts = Tally(), {}
+    tally, verdicts, before = Tally(), {}, Before(known)
     for chunk in CsvReader(io.BytesIO(as_csv(rows).encode()), "export.csv", rows=chunk_rows).chunks():
         checked = check(chunk, parse(chunk, SCHEMA), ENTRY, SCHEMA, "H29.5")
-        judged = changes(checked, known, "personal_id", SCHEMA)
-        tally.add(checked, judged, len(chunk))
+        prints = pl.repeat(None, len(checked.lines), dtype=pl.Int64(), eager=True)
+        judged = changes(checked, prints, before, "personal_id", SCHEMA)
+        tally.add(checked, judged, before, len(chunk))
         verdicts |= dict(judged.select(LINE, VERDICT).iter_rows())
         assert judged[KEY].to_list() == judged["personal_id"].to_list()
-    return verdicts, plan(tally, known, "personal_id", partial=partial)
+    return verdicts, plan(tally, before, "personal_id", partial=partial)
 
 
 def test_rows_are_new_changed_unchanged_or_back_from_the_dead_and_the_rest_is_gone():

@@ -29,7 +29,7 @@ def test_newest_version_wins_whatever_comes_later(state):
     state.apply([Published("b", 1, 10, gone=False), Published("a", 2, 10, gone=False)], {0: 2})
     state.apply([Published("b", 9, 9, gone=False), Published("a", None, 11, gone=True)], {0: 4, 1: 1})
     state.apply([Published("a", 3, 11, gone=False)], {})
-    assert rows(state) == [("a", None, 11, True), ("b", 1, 10, False)]
+    assert rows(state) == [("a", None, True, None), ("b", 1, False, None)]
     assert (state.positions(), state.high_water()) == ({0: 4, 1: 1}, 11)
 
 
@@ -49,7 +49,7 @@ def test_state_survives_closing_and_is_readable_by_its_owner_alone(tmp_path):
         first.start_over("topic-1")
         first.apply([Published("a", -5, 1, gone=False)], {3: 1})
     with FileState(path) as second:
-        assert (rows(second), second.positions()) == ([("a", -5, 1, False)], {3: 1})
+        assert (rows(second), second.positions()) == ([("a", -5, False, None)], {3: 1})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -75,7 +75,25 @@ def test_rebuild_that_was_broken_off_starts_over(tmp_path):
 def test_key_in_doubt_keeps_its_version_and_loses_its_fingerprint(state):
     state.apply([Published("a", 1, 10, gone=False)], {})
     state.doubt(["a", "unknown"])
-    assert rows(state) == [("a", None, 10, False)]
+    assert rows(state) == [("a", None, False, None)]
+
+
+def test_print_is_kept_until_the_key_changes_or_is_in_doubt(state):
+    state.apply([Published(key, 1, 10, gone=False, print=7) for key in "abcd"], {})
+    state.remember(["b", "d"], [8, 9])
+    state.apply([Published("c", 1, 11, gone=False)], {})
+    state.doubt(["d"])
+    assert state.known()["print"].to_list() == [7, 8, None, None]
+
+
+def test_state_of_the_time_before_prints_is_read_on(tmp_path):
+    path = tmp_path / "topic.sqlite"
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE published (key TEXT PRIMARY KEY, hash INTEGER, version INTEGER, gone INTEGER)")
+        raw.execute("INSERT INTO published VALUES ('a', 1, 10, 0)")
+    raw.close()
+    with FileState(path) as state:
+        assert rows(state) == [("a", 1, False, None)]
 
 
 def test_file_that_is_no_state_is_named_with_a_remedy(tmp_path):
