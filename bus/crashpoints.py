@@ -14,6 +14,12 @@ CrashPoint = Literal[
     "filediff.sent",  # its records are on the broker, uncommitted
     "filediff.committed",  # Kafka has committed, the state does not know it
     "filediff.recorded",  # the state knows it
+    "outbox.taken",  # this relay owns the shard, and has not fenced the one before
+    "outbox.synchronised",  # what the topic holds already is known
+    "outbox.begun",  # a transaction is open, nothing is in it
+    "outbox.sent",  # its records are on the broker, uncommitted
+    "outbox.committed",  # Kafka has committed, the rows are not marked
+    "outbox.marked",  # they are
 ]
 NAMES: tuple[str, ...] = get_args(CrashPoint)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import InvalidTimestampError, KafkaError, KafkaTimeoutError, ProducerFenced
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError as LibraryError
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from bus.errors import BrokerUnavailable, Fenced
@@ -18,6 +19,8 @@ TRANSACTION_TIMEOUT_MS = 10_000  # below the brokers' transaction.max.timeout.ms
 START_SECONDS = 30  # covers an earlier instance's open transaction, which the broker ends within 10 s
 STOP_SECONDS = 10
 GIVE_UP_SECONDS = 0.5
+FENCED = "a later instance of this adapter has taken over; this one stops and may send nothing more"
+_FENCED = (LibraryError._FENCED, LibraryError.PRODUCER_FENCED, LibraryError.INVALID_PRODUCER_EPOCH)  # noqa: SLF001
 LINGER_MS = 0  # a lone event is sent at once; under load, batches form while the one before is in flight
 
 
@@ -27,10 +30,10 @@ def told_plainly(settings: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except ProducerFenced as error:
-        raise Fenced(
-            "a later instance of this adapter has taken over; this one stops and may send nothing more"
-        ) from error
+        raise Fenced(FENCED) from error
     except (KafkaError, KafkaException) as error:
+        if isinstance(error, KafkaException) and error.args and error.args[0].code() in _FENCED:
+            raise Fenced(FENCED) from error
         raise BrokerUnavailable(
             f"Kafka at {settings.bootstrap_servers}: {_short(error)}; check that it runs and the address is right",
         ) from error
@@ -119,10 +122,30 @@ async def consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIO
 
 def admin(settings: KafkaSettings) -> AdminClient:
     """A client for topics, ids, ACLs. Blocking: call it from a thread where a loop runs."""
+    return AdminClient({**_library(settings), "socket.timeout.ms": settings.request_timeout_ms})
+
+
+def transactional(settings: KafkaSettings, transactional_id: str, **options: Any) -> Producer:
+    """A transactional producer of librdkafka's: 7.5 ms a transaction where aiokafka takes 34. Blocking.
+
+    It fences all before it when its ``init_transactions`` is called; ``told_plainly`` tells its errors.
+    """
+    return Producer(
+        {
+            **_library(settings),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "partitioner": "murmur2_random",  # Kafka's own
+            **options,
+        }
+    )
+
+
+def _library(settings: KafkaSettings) -> dict[str, Any]:
+    """Our settings in librdkafka's words."""
     options: dict[str, Any] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,
-        "socket.timeout.ms": settings.request_timeout_ms,
         "log_level": 0,  # librdkafka writes to stderr by itself; what matters arrives as an exception
     }
     if settings.security_protocol.startswith("SASL"):
@@ -138,7 +161,7 @@ def admin(settings: KafkaSettings) -> AdminClient:
             "ssl.certificate.location": settings.ssl_certfile and str(settings.ssl_certfile),
             "ssl.key.location": settings.ssl_keyfile and str(settings.ssl_keyfile),
         }
-    return AdminClient({name: value for name, value in options.items() if value is not None})
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _common(settings: KafkaSettings) -> dict[str, Any]:

@@ -37,3 +37,11 @@ ready = Gauge("lienthong_ready", "1 when the register is caught up and being fol
 fenced = Counter(
     "lienthong_fenced_writes_total", "Writes refused because a successor owns the partition.", ["register"]
 )
+
+outbox_unsent = Gauge("lienthong_outbox_unsent_rows", "Committed rows that wait to be sent.", ["register"])
+outbox_oldest = Gauge("lienthong_outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 without.", ["register"])
+outbox_parked = Gauge("lienthong_outbox_parked_rows", "Rows that cannot be sent, kept with their reason.", ["register"])
+outbox_leading = Gauge("lienthong_outbox_leading", "1 while this relay sends, 0 while it stands by.", ["register"])
+outbox_seconds = Histogram(
+    "lienthong_outbox_transaction_seconds", "One Kafka transaction of a relay.", ["register"], buckets=LATENCY_BUCKETS
+)

@@ -10,9 +10,9 @@ from aiokafka.errors import KafkaError, ProducerFenced
 ABORT_SECONDS = 5  # an abort that takes longer is left to the broker, which ends the transaction after 10 s
 
 
-def transactional_id(topic: str) -> str:
-    """Fixed per topic: whoever starts with it ends the one before. One shard, 0, per topic."""
-    return f"{topic}-adapter-0"
+def transactional_id(topic: str, shard: int = 0) -> str:
+    """Fixed per topic and shard: whoever starts with it ends the one before."""
+    return f"{topic}-adapter-{shard}"
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, SmallInteger, String, Table, text
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, MetaData, SmallInteger, String, Table, Text, text
 from sqlalchemy.types import TypeEngine
 
 from producers.outbox.types import Bytes, EventId, Moment, TransactionId
@@ -74,7 +74,7 @@ def tables(dialect: str) -> Tables:
             Column("owner", String(36)),
             Column("beat", BigInteger, nullable=False, server_default="0"),
             Column("topic_id", String(40)),
-            Column("positions", String(4000), nullable=False, server_default="{}"),
+            Column("positions", Text),
         ),
     )
 
