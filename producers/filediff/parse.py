@@ -7,8 +7,9 @@ import polars as pl
 
 from bus.schema.columns import frame_schema
 from bus.schema.fields import Field, Record, RegisterSchema
+from producers.columns import derived_from, is_partial_date
 from producers.filediff import forms, refusals
-from producers.filediff.header import QUARANTINE_COLUMNS, derived_from, is_partial_date
+from producers.filediff.header import QUARANTINE_COLUMNS
 from producers.filediff.lists import parse_lists
 from producers.filediff.reader import Chunk
 
