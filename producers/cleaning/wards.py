@@ -1,0 +1,158 @@
+"""Wards: from a code or a name, of before 1 July 2025 or after, to the code in force.
+
+An old ward that went whole into a new one is converted. One that was split needs review: its address keeps the old
+code and the text it had, and no new code, unless the source says which. Codes were reused on that day, so that a
+column holds old codes or new ones by declaration; names are compared with their accents, since Thanh An and Thạnh An
+are different communes.
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from bus.schema.codes import load_codes
+from bus.schema.folder import schemas_folder
+from producers.cleaning.names import key
+from producers.cleaning.rule import Clean, Doubt, Rule, by_value
+
+CODES = re.compile(r"([0-9]{5})(?:\D+([0-9]{5}))?")
+KINDS = {
+    "p": "phường",
+    "x": "xã",
+    "tt": "thị trấn",
+    "q": "quận",
+    "h": "huyện",
+    "tp": "thành phố",
+    "tx": "thị xã",
+    "đk": "đặc khu",
+}
+SHORT = re.compile(rf"^({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:\.\s*|\s+|(?=[0-9]))")
+NEW_KINDS = ("phường", "xã", "đặc khu")
+
+
+@dataclass(frozen=True, slots=True)
+class OldWard:
+    code: str
+    successors: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return len(self.successors) == 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    old: str
+    new: str | None
+    split: bool
+
+
+def _unit(name: str) -> str:
+    """A unit's name as it is compared: kind written out, numbers without zeros in front."""
+    written = SHORT.sub(lambda short: f"{KINDS[short[1]]} ", key(name))
+    return re.sub(r"\b0+([1-9])", r"\1", written)
+
+
+@cache
+def _old_wards() -> Mapping[str, OldWard]:
+    successors: defaultdict[str, list[str]] = defaultdict(list)
+    for row in _rows():
+        successors[row["old_ward_code"]].append(row["new_ward_code"])
+    return {code: OldWard(code, tuple(new)) for code, new in successors.items()}
+
+
+@cache
+def _old_names() -> Mapping[tuple[str, str], str]:
+    """Old codes by ward and district."""
+    return {(_unit(row["old_ward"]), _unit(row["old_district"])): row["old_ward_code"] for row in _rows()}
+
+
+@cache
+def _new_names() -> Mapping[str, str]:
+    return {_unit(entry.name_vi): entry.code for entry in load_codes()["ward"].entries if entry.valid_to is None}
+
+
+@cache
+def _rows() -> tuple[Mapping[str, str], ...]:
+    text = (schemas_folder() / "codes" / "ward_old_to_new.tsv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def _old(cell: str) -> _Found | None:
+    """From ``26740``, ``26740 26743`` (old and new code) or ``Phường Bến Nghé, Quận 1``."""
+    codes = CODES.fullmatch(cell)
+    old, said = (codes[1], codes[2]) if codes else (_named(cell), None)
+    if old is None:
+        return None
+    ward = _old_wards().get(old)
+    if ward is None:
+        return _Found(old, None, split=False)
+    new = said if said in ward.successors else ward.successors[0] if ward.whole else None
+    return _Found(old, new, split=new is None)
+
+
+def _named(cell: str) -> str | None:
+    ward, _, district = cell.partition(",")
+    return _old_names().get((_unit(ward), _unit(district.split(",")[0])))
+
+
+def _new(cell: str) -> str | None:
+    if re.fullmatch("[0-9]{5}", cell):
+        return cell
+    name = _unit(cell.partition(",")[0])
+    found = (
+        [name] if name in _new_names() else [f"{kind} {name}" for kind in NEW_KINDS if f"{kind} {name}" in _new_names()]
+    )
+    return _new_names()[found[0]] if len(found) == 1 else None
+
+
+def _of(part: str) -> Clean:
+    def each(cell: str) -> str | None:
+        found = _old(cell)
+        return getattr(found, part) if found else None
+
+    return by_value(each)
+
+
+def _is(test: str) -> Clean:
+    def each(cell: str) -> str | None:
+        found = _old(cell)
+        return test if (found is None and test == "unread") or (found and _state(found) == test) else None
+
+    return lambda column: by_value(each)(column).is_not_null()
+
+
+def _state(found: _Found) -> str:
+    return "split" if found.split else "whole" if found.new else "unknown"
+
+
+OLD_WARD = Rule(
+    name="old_ward",
+    says="converts a ward of before 1 July 2025 that went whole into a new one; keeps the old code; doubts split ones",
+    clean=_of("new"),
+    refuses=lambda before, _: _is("unread")(before),
+    expected="a 5-digit code of a ward before 1 July 2025, or its name and district as Phường Bến Nghé, Quận 1",
+    doubts=(
+        Doubt(
+            "needs_review",
+            "the new ward of an address in a ward that was split; look it up by its house number and street",
+            lambda before, _: _is("split")(before),
+        ),
+        Doubt(
+            "unknown_old_ward",
+            "a ward of the city as it was before 1 July 2025; or a column of new codes, or an address elsewhere",
+            lambda before, _: _is("unknown")(before),
+        ),
+    ),
+    also={"old_ward_code": _of("old")},
+)
+WARD = Rule(
+    name="ward",
+    says="reads a ward in force by its name; leaves codes, which the register's list judges",
+    clean=by_value(_new),
+    refuses=lambda before, after: before.is_not_null() & after.is_null(),
+    expected="a ward of the city in force since 1 July 2025, by code or name; for older ones parse old_ward",
+)
