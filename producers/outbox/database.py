@@ -17,6 +17,7 @@ DRIVERS = {
 }
 KNOWN = ("postgresql", "sqlite", "mysql", "mariadb", "mssql", "oracle")
 CONNECT_SECONDS = 10
+LOCK_SECONDS = 30  # SQLite has one writer at a time: the agency's transaction or ours
 
 
 def database_url(given: str) -> URL:
@@ -38,7 +39,11 @@ def database_url(given: str) -> URL:
 def engine_for(given: str) -> Engine:
     """An engine that has not connected yet. Raises ConfigInvalid, also where the driver is not installed."""
     url = database_url(given)
-    timeout = {"pymysql": {"connect_timeout": CONNECT_SECONDS}, "psycopg": {"connect_timeout": CONNECT_SECONDS}}
+    timeout = {
+        "pymysql": {"connect_timeout": CONNECT_SECONDS},
+        "psycopg": {"connect_timeout": CONNECT_SECONDS},
+        "pysqlite": {"timeout": LOCK_SECONDS},
+    }
     try:
         return create_engine(url, connect_args=timeout.get(url.get_driver_name(), {}))
     except ModuleNotFoundError as error:
