@@ -68,9 +68,9 @@ class Tombstone:
     recorded_at: datetime
 
 
-def read_tombstone(headers: Iterable[tuple[str, bytes]]) -> Tombstone:
+def read_tombstone(headers: Iterable[tuple[str, bytes | None]]) -> Tombstone:
     """Raises BodyInvalid when the headers do not name version, event id, source and time."""
-    found = dict(headers)
+    found = {name: value or b"" for name, value in headers}
     try:
         return Tombstone(
             event_id=str(UUID(found["ce_id"].decode())),
@@ -78,7 +78,7 @@ def read_tombstone(headers: Iterable[tuple[str, bytes]]) -> Tombstone:
             source=found["ce_source"].decode().removeprefix("/agencies/"),
             recorded_at=_moment(found["ce_time"].decode()),
         )
-    except (KeyError, ValueError, OverflowError, AttributeError, TypeError) as error:  # Kafka allows null as a value
+    except (KeyError, ValueError, OverflowError, AttributeError, TypeError) as error:
         raise BodyInvalid(f"tombstone without readable {VERSION}, ce_id, ce_source and ce_time headers") from error
 
 

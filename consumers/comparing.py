@@ -7,6 +7,8 @@ import polars as pl
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bus import kafka
+from bus.batches import by_batches
+from bus.records import Records
 from bus.settings import KafkaSettings
 from consumers.merging import merge
 from consumers.reading.book import Reader, SchemaBook
@@ -17,7 +19,7 @@ from consumers.route import Route
 from consumers.stores import canonical_frame
 from consumers.stores.base import Partition, Position
 
-CHUNK = 50_000
+RUNS = 64  # of at most some thousand records each, as adapters send them
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,12 @@ async def read_topics(route: Route, book: SchemaBook, settings: KafkaSettings) -
     frames: list[pl.DataFrame] = []
     decoder = ColumnDecoder()
     async with kafka.consumer(settings) as consumer:
+        by_batches(consumer)
         with kafka.told_plainly(settings):
             ends = await _from_the_beginning(consumer, route)
             while not await _at(consumer, ends):
-                got = await consumer.getmany(timeout_ms=200, max_records=CHUNK)
-                records = [record for of_partition in got.values() for record in of_partition]
+                got = await consumer.getmany(timeout_ms=200, max_records=RUNS)
+                records = Records.of([run for of_partition in got.values() for run in of_partition])
                 await book.learn(schema_ids(records))
                 frames.append(_newest(decoder.decode(_reading(route, book, reader), records).events))
     whole = _newest(pl.concat(frames)) if frames else None

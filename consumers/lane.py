@@ -8,17 +8,21 @@ partitions a successor has claimed is refused by the database.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+import polars as pl
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from bus import kafka, metrics
+from bus.batches import by_batches
 from bus.errors import ClusterMismatch, Fenced, RowsRefused
+from bus.names import TopicName
+from bus.records import Records, Run
 from bus.settings import KafkaSettings
 from consumers.merging import merge
 from consumers.reading.book import SchemaBook
@@ -35,24 +39,27 @@ GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
 TOUCH_SECONDS = 60.0  # how often a quiet lane says that it is still caught up
 
 
-Decode = Callable[[Reading, Sequence[ConsumerRecord]], Decoded]
+Decode = Callable[[Reading, Records], Decoded]
 
 
 @dataclass(slots=True)
 class Chunk:
     """What one gathering came to: records in order per partition, and where each partition now stands."""
 
-    records: list[ConsumerRecord] = field(default_factory=list)
-    offsets: dict[Partition, int] = field(default_factory=dict)
+    records: Records
+    offsets: dict[Partition, int]
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """The first half of the records ends, in each partition, where the second begins."""
         middle = len(self.records) // 2
-        first, second = self.records[:middle], self.records[middle:]
-        begins: dict[Partition, int] = {}
-        for record in second:
-            begins.setdefault(Partition(record.topic, record.partition), record.offset)
-        return Chunk(first, self.offsets | begins), Chunk(second, self.offsets)
+        first, second = Records(self.records.frame[:middle]), Records(self.records.frame[middle:])
+        begins = {
+            Partition(TopicName(topic), partition): offset
+            for topic, partition, offset in second.frame.group_by("topic", "partition")
+            .agg(pl.col("offset").first())
+            .iter_rows()
+        }
+        return Chunk(first, {**self.offsets, **begins}), Chunk(second, self.offsets)
 
 
 class Lane:
@@ -79,6 +86,8 @@ class Lane:
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None
         self._touched = time.monotonic()
+        self._run_size = max_batch
+        """Records of the largest batch that came last."""
         self.positions: dict[Partition, Position] = {}
         """As last committed."""
         self._sent: dict[Partition, int] = {}
@@ -96,6 +105,7 @@ class Lane:
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
+        by_batches(self._consumer)
         with kafka.told_plainly(self._settings):
             await self._seek(self._consumer)
         return self
@@ -154,34 +164,36 @@ class Lane:
             await pending
 
     async def _gather(self) -> Chunk:
-        chunk = Chunk()
+        runs: list[Run] = []
+        count = 0
         with kafka.told_plainly(self._settings):
             while not self.stop.is_set():
                 busy = self._pending is not None and not self._pending.done()
-                room = self._max_batch - len(chunk.records)
-                got = await self._fetch(GATHER_MS if busy or chunk.records else IDLE_MS, room)
-                for records in got.values():
-                    chunk.records.extend(records)
-                if len(chunk.records) >= self._max_batch or not busy:
+                got = await self._fetch(GATHER_MS if busy or count else IDLE_MS, self._max_batch - count)
+                runs += got
+                count += sum(run.count for run in got)
+                if count >= self._max_batch or not busy:
                     break
-        for at in self._route.partitions:
-            chunk.offsets[at] = await self._consumer.position(_kafka(at))
-        return chunk
+        offsets = {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions}
+        return Chunk(Records.of(runs), offsets)
 
-    async def _fetch(self, timeout_ms: int, room: int) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _fetch(self, timeout_ms: int, room: int) -> list[Run]:
+        """A run more than fits at most, if they are of one size."""
+        most = max(room // self._run_size, 1)
         try:
-            got: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                timeout_ms=timeout_ms, max_records=room
-            )
+            got = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
         except OffsetOutOfRangeError as error:
             raise ClusterMismatch(
                 f"{self._name}: the log no longer has this replica's position; rebuild this replica"
             ) from error
-        return got
+        runs = [run for of_partition in got.values() for run in of_partition]
+        if runs:
+            self._run_size = max(run.count for run in runs)
+        return runs
 
     def _worth(self, chunk: Chunk) -> bool:
         """A commit is due for records, for positions that markers moved, and once a minute to say: still caught up."""
-        return bool(chunk.records) or chunk.offsets != self._sent or time.monotonic() - self._touched > TOUCH_SECONDS
+        return len(chunk.records) > 0 or chunk.offsets != self._sent or time.monotonic() - self._touched > TOUCH_SECONDS
 
     def _batch(self, chunk: Chunk, standing: Mapping[Partition, int]) -> Batch:
         """Decode and merge a chunk of known schemas, for a store whose positions will be ``standing``."""
@@ -196,7 +208,7 @@ class Lane:
             counts={outcome: n for outcome, n in counts.items() if n},
         )
 
-    async def _learn(self, records: Sequence[ConsumerRecord]) -> None:
+    async def _learn(self, records: Records) -> None:
         """Know the schemas of these records; a newer version of the register widens the tables first."""
         await self._book.learn(schema_ids(records))
         if self._book.reader is not self._reader:

@@ -7,21 +7,17 @@ with. The decoding schema declares it as each record's last field. When as many 
 it, each row is exactly its message: one with bytes too few or too many, or made to look like two, shifts a seam.
 """
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fastavro
-
 from bus import wire
+from bus.avro_file import file_header, one_block
 from bus.avro_types import ParsedType
 from bus.names import SchemaId
 
 SEAM = "#seam"  # no Avro name starts with #
 MARK_BYTES = 8
-_SYNC = bytes(range(16))  # any 16 bytes do: the file holds one block
 _MOST_RECORDS = 1_000  # a schema that names its types twice again and again would spell out to billions
 
 _AS_IT_IS = frozenset({"float", "double", "bytes", "string"})
@@ -41,8 +37,9 @@ class BlockWriter:
 
     def block(self, values: Sequence[bytes], mark: bytes) -> bytes:
         """A file of these messages. ``mark``: fresh random bytes."""
-        body = memoryview(b"".join((mark.join(values), mark, self.prefix)))[wire.PREFIX_BYTES :]
-        return b"".join((self.header, _long(len(values)), _long(len(body)), body, _SYNC))
+        return one_block(
+            self.header, len(values), [memoryview(mark.join(values))[wire.PREFIX_BYTES :], mark, self.prefix]
+        )
 
 
 def block_writer(schema: Mapping[str, Any], schema_id: SchemaId) -> BlockWriter:
@@ -50,18 +47,7 @@ def block_writer(schema: Mapping[str, Any], schema_id: SchemaId) -> BlockWriter:
     rewriting = _Rewriting()
     fields = rewriting.fields(ParsedType(schema))
     fields.append({"name": SEAM, "type": rewriting.fixed(MARK_BYTES + wire.PREFIX_BYTES)})
-    text = json.dumps({"type": "record", "name": "Batch", "fields": fields}).encode()
-    out = io.BytesIO()
-    out.write(b"Obj\x01")
-    fastavro.schemaless_writer(out, {"type": "map", "values": "bytes"}, {"avro.schema": text, "avro.codec": b"null"})
-    out.write(_SYNC)
-    return BlockWriter(out.getvalue(), wire.prefix(schema_id))
-
-
-def _long(number: int) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, "long", number)
-    return out.getvalue()
+    return BlockWriter(file_header({"type": "record", "name": "Batch", "fields": fields}), wire.prefix(schema_id))
 
 
 class _Rewriting:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
-from aiokafka import ConsumerRecord
 
 from bus.errors import BusError
 from bus.names import RegisterName
+from bus.records import Record
 from consumers.stores.base import ENVELOPE, Parked, Table
 
 OWN = frozenset({*ENVELOPE, "tombstone", "record"})
@@ -33,7 +33,7 @@ def frame_schema(table: Table) -> dict[str, pl.DataType]:
     return {**ENVELOPE, "tombstone": pl.Boolean(), "record": pl.UInt32(), **flat}
 
 
-def park(register: RegisterName, record: ConsumerRecord, topic_id: str, error: BusError) -> Parked:
+def park(register: RegisterName, record: Record, topic_id: str, error: BusError) -> Parked:
     return Parked(
         register=register,
         topic=record.topic,

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import polars as pl
-from aiokafka import ConsumerRecord
 
 from bus import codec, wire
 from bus.catalog import Register
@@ -17,6 +16,7 @@ from bus.errors import BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, Schem
 from bus.event import MARKER_KEY, Event, Op
 from bus.headers import read_tombstone
 from bus.names import SchemaId, TopicName
+from bus.records import Record
 from consumers.reading.aliases import aimed
 from consumers.reading.decoded import Decoded, frame_schema, park
 from consumers.route import Source
@@ -45,7 +45,7 @@ class Reading:
     """Every schema id that the batch names and the registry knows."""
 
 
-def decode_rows(reading: Reading, records: Iterable[tuple[int, ConsumerRecord]]) -> Decoded:
+def decode_rows(reading: Reading, records: Iterable[tuple[int, Record]]) -> Decoded:
     """Decode record by record, each with its place in the batch; what is refused is parked, its neighbours go on."""
     rows: list[dict[str, Any]] = []
     parked: list[Parked] = []
@@ -63,7 +63,7 @@ def decode_rows(reading: Reading, records: Iterable[tuple[int, ConsumerRecord]])
     return Decoded(events, parked, {"marker": markers} if markers else {})
 
 
-def _row(reading: Reading, readers: Mapping[SchemaId, codec.ParsedSchema], record: ConsumerRecord) -> dict[str, Any]:
+def _row(reading: Reading, readers: Mapping[SchemaId, codec.ParsedSchema], record: Record) -> dict[str, Any]:
     key = _key(record)
     if record.value is None:
         return _tombstone(reading, record, key)
@@ -88,7 +88,7 @@ def _row(reading: Reading, readers: Mapping[SchemaId, codec.ParsedSchema], recor
     }
 
 
-def _key(record: ConsumerRecord) -> str:
+def _key(record: Record) -> str:
     try:
         return bytes(record.key or b"").decode("utf-8", "strict") or _no_key()
     except UnicodeDecodeError as error:
@@ -99,7 +99,7 @@ def _no_key() -> str:
     raise KeyMismatch("record has no key")
 
 
-def _tombstone(reading: Reading, record: ConsumerRecord, key: str) -> dict[str, Any]:
+def _tombstone(reading: Reading, record: Record, key: str) -> dict[str, Any]:
     said = read_tombstone(record.headers)
     if said.source != reading.sources[record.topic].writer:
         raise OwnerWrong("tombstone does not come from the topic's writer")
@@ -116,7 +116,7 @@ def _tombstone(reading: Reading, record: ConsumerRecord, key: str) -> dict[str, 
     }
 
 
-def _check(reading: Reading, record: ConsumerRecord, key: str, event: Event, state: Mapping[str, Any]) -> None:
+def _check(reading: Reading, record: Record, key: str, event: Event, state: Mapping[str, Any]) -> None:
     if event.key != key:
         raise KeyMismatch("record key and the key inside the event differ")
     if event.source != reading.sources[record.topic].writer:

@@ -114,7 +114,7 @@ class Parked:
     """What was wrong, without personal data."""
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     kafka_timestamp_ms: int
 
 

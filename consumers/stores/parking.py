@@ -11,7 +11,7 @@ from consumers.stores.base import Parked
 
 def parked_values(parked: Parked) -> tuple[Any, ...]:
     """Values in the order of the table's columns, up to ``kafka_timestamp_ms``."""
-    headers = [[name, b64encode(value).decode()] for name, value in parked.headers]
+    headers = [[name, None if value is None else b64encode(value).decode()] for name, value in parked.headers]
     return (
         parked.topic_id,
         parked.partition,
@@ -40,6 +40,6 @@ def parked_of(values: Sequence[Any]) -> Parked:
         detail=detail,
         key=key,
         value=value,
-        headers=tuple((name, b64decode(text)) for name, text in json.loads(headers)),
+        headers=tuple((name, None if text is None else b64decode(text)) for name, text in json.loads(headers)),
         kafka_timestamp_ms=timestamp,
     )

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from aiokafka import ConsumerRecord
+import polars as pl
 from hypothesis import Phase, currently_in_test_context, note, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -22,6 +22,7 @@ from bus import codec, wire
 from bus.catalog import Register
 from bus.event import MARKER_KEY
 from bus.names import AgencyCode, RegisterName, SchemaId, TopicName
+from bus.records import COLUMNS, Record, Records
 from bus.schema.envelope import ENVELOPE
 from consumers.reading.book import table_of
 from consumers.reading.columns import ColumnDecoder
@@ -306,15 +307,13 @@ class Stream:
 
     def __init__(self, reading: Reading, seed: int = 1, *, wild: bool = False) -> None:
         self.reading, self.random, self.wild = reading, Random(seed), wild  # noqa: S311 - test data
-        self.records: list[ConsumerRecord] = []
+        self.records: list[Record] = []
         self.written: list[dict[str, Any]] = []
 
     def add(self, kind: str = "UPSERT", version: int = 1, key: str = "k1", schema: int = 1, damage: str = "") -> None:
         topic = self.random.choice(list(self.reading.sources))
         source = self.reading.sources[topic].writer
-        record = ConsumerRecord(
-            topic, len(self.records) % 3, len(self.records), 1, 0, key.encode(), b"", None, 0, 0, ()
-        )
+        record = Record(topic, len(self.records) % 3, len(self.records), 1, key.encode(), b"", ())
         if kind == "tombstone":
             headers = [
                 ("ce_id", b"00000000-0000-7000-8000-00000000000A"),
@@ -373,7 +372,7 @@ KEYS = ["null key", "empty key", "wrong key", "bad key"]
 DAMAGES = [*TRUTHS, *BYTES, *KEYS]
 
 
-def damaged(record: ConsumerRecord, damage: str, stream: Stream) -> ConsumerRecord:
+def damaged(record: Record, damage: str, stream: Stream) -> Record:
     """The record with one thing wrong with it."""
     if damage in KEYS:
         keys = {"null key": None, "empty key": b"", "wrong key": b"k1x", "bad key": b"k\xff"}
@@ -390,7 +389,7 @@ def damaged(record: ConsumerRecord, damage: str, stream: Stream) -> ConsumerReco
     return replace(record, value=_spoilt(record.value, damage, stream))
 
 
-def _untrue(record: ConsumerRecord, damage: str, stream: Stream) -> ConsumerRecord:
+def _untrue(record: Record, damage: str, stream: Stream) -> Record:
     """Well encoded, and not what an event may say."""
     schema_id, _ = wire.split(record.value)
     parsed, values = stream.reading.writers[schema_id], dict(stream.written[-1])
@@ -477,13 +476,27 @@ def _state_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return next(field["type"][1]["fields"] for field in schema["fields"] if field["name"] == "state")  # type: ignore[no-any-return]
 
 
+def as_columns(records: Sequence[Record]) -> Records:
+    """The same records as the daemon has them."""
+    rows = [(each.topic, each.partition, each.offset, each.timestamp, each.key, each.value) for each in records]
+    headers = [zigzag(len(each.headers)) + b"".join(map(_header, each.headers)) for each in records]
+    found = [(*row, text) for row, text in zip(rows, headers, strict=True)]
+    return Records(pl.DataFrame(found, schema=COLUMNS, orient="row"))
+
+
+def _header(header: tuple[str, bytes | None]) -> bytes:
+    return b"".join(
+        zigzag(-1 if each is None else len(each)) + (each or b"") for each in (header[0].encode(), header[1])
+    )
+
+
 # --- the promise -------------------------------------------------------------------------------------------------------
 
 
-def assert_same(reading: Reading, records: Sequence[ConsumerRecord]) -> None:
+def assert_same(reading: Reading, records: Sequence[Record]) -> None:
     """Both ways give the same frame, the same parked records for the same reasons, and the same counts."""
     by_rows = decode_rows(reading, enumerate(records))
-    by_columns = ColumnDecoder().decode(reading, records)
+    by_columns = ColumnDecoder().decode(reading, as_columns(records))
     if currently_in_test_context():
         _tell(reading, records, by_rows)
     known = {  # see the module ``columns``: it reads a branch out of a union's range as the value
@@ -498,7 +511,7 @@ def assert_same(reading: Reading, records: Sequence[ConsumerRecord]) -> None:
     assert by_columns.counts == by_rows.counts
 
 
-def _tell(reading: Reading, records: Sequence[ConsumerRecord], by_rows: Decoded) -> None:
+def _tell(reading: Reading, records: Sequence[Record], by_rows: Decoded) -> None:
     """What a failing example is made of."""
     note(f"reader: {_state_fields(reading.reader)}")
     note(f"writers: {[_state_fields(writer) for writer in reading.writers.values()]}")

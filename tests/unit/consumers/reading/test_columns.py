@@ -33,6 +33,7 @@ from tests.unit.consumers.reading.generated import (
     OP_AT,
     UUID_TEXT,
     Stream,
+    as_columns,
     assert_same,
     examples,
     nullable,
@@ -127,7 +128,7 @@ def test_all_that_columns_can_read_never_goes_the_row_way(monkeypatch, row_way) 
     made = stream(*fields)
     for number in range(40):
         made.add(kind=["UPSERT", "UPSERT", "DELETE", "MERGE"][number % 4], key=f"k{number}")
-    read = ColumnDecoder().decode(made.reading, made.records)
+    read = ColumnDecoder().decode(made.reading, as_columns(made.records))
     assert row_way == []
     assert (read.events.height, list(read.parked)) == (40, [])
     assert_same(made.reading, made.records)
@@ -145,7 +146,7 @@ def test_two_corrupt_messages_in_twenty_thousand_cost_about_twice_a_clean_batch(
     monkeypatch.setattr(
         BlockWriter, "block", lambda self, values, mark: blocks.append(len(values)) or block(self, values, mark)
     )
-    read = ColumnDecoder().decode(made.reading, records)
+    read = ColumnDecoder().decode(made.reading, as_columns(records))
     assert [each.offset for each in read.parked] == [777, 15_000]
     assert read.events.height == 19_998
     assert sum(blocks) < 3 * 20_000
@@ -162,7 +163,7 @@ def test_a_message_cut_where_its_text_looks_like_the_next_one_is_found_out() -> 
     cut = whole.index(first.value[:5], 5)
     # Joined without anything between them, the two are again the bytes of two sound messages with the right keys.
     records = [replace(first, value=whole[:cut]), replace(second, value=whole[cut:] + second.value)]
-    assert ColumnDecoder().decode(made.reading, records).events.is_empty()
+    assert ColumnDecoder().decode(made.reading, as_columns(records)).events.is_empty()
     assert_same(made.reading, records)
 
 
@@ -179,7 +180,7 @@ def test_lengths_that_claim_gigabytes_take_no_memory(claim: int, at: str, rest: 
     made.records[100] = replace(made.records[100], value=body + zigzag(claim) + rest)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert_same(made.reading, made.records)
-    assert [each.offset for each in ColumnDecoder().decode(made.reading, made.records).parked] == [100]
+    assert [each.offset for each in ColumnDecoder().decode(made.reading, as_columns(made.records)).parked] == [100]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
@@ -213,9 +214,9 @@ def test_a_native_reader_gone_mad_is_not_believed(monkeypatch, wrong: Any) -> No
     for number in range(3):
         made.add(key=f"k{number}")
     decoder = ColumnDecoder()
-    decoder.decode(made.reading, made.records)
+    decoder.decode(made.reading, as_columns(made.records))
     monkeypatch.setattr(pl, "read_avro", wrong)
-    read = decoder.decode(made.reading, made.records)
+    read = decoder.decode(made.reading, as_columns(made.records))
     assert read.events.equals(decode_rows(made.reading, enumerate(made.records)).events)
     assert read.events.height == 3
 
@@ -225,9 +226,9 @@ def test_a_schema_that_the_native_reader_refuses_goes_the_row_way_from_the_start
     made.add()
     decoder = ColumnDecoder()
     monkeypatch.setattr(pl, "read_avro", panicking)
-    decoder.decode(made.reading, made.records)
+    decoder.decode(made.reading, as_columns(made.records))
     monkeypatch.setattr(pl, "read_avro", read_avro)
-    decoder.decode(made.reading, made.records)
+    decoder.decode(made.reading, as_columns(made.records))
     assert row_way == [1, 1]
 
 
@@ -238,7 +239,7 @@ def test_records_that_go_the_row_way_for_different_reasons_stay_in_order() -> No
     made = Stream(reading)
     for version, (kind, schema) in enumerate([("UPSERT", 2), ("tombstone", 1), ("UPSERT", 2), ("tombstone", 1)]):
         made.add(kind, version=version, schema=schema)
-    read = ColumnDecoder().decode(reading, made.records)
+    read = ColumnDecoder().decode(reading, as_columns(made.records))
     assert read.events.get_column("record").to_list() == [0, 1, 2, 3]
     assert_same(reading, made.records)
 
@@ -249,8 +250,8 @@ def test_a_newer_reader_replaces_what_was_worked_out() -> None:
     made = Stream(new)
     made.add(schema=2)
     decoder = ColumnDecoder()
-    assert "text" not in decoder.decode(old, made.records).events.columns
-    assert "text" in decoder.decode(new, made.records).events.columns
+    assert "text" not in decoder.decode(old, as_columns(made.records)).events.columns
+    assert "text" in decoder.decode(new, as_columns(made.records)).events.columns
 
 
 def test_while_a_field_is_renamed_the_new_name_goes_before_the_old() -> None:
@@ -263,7 +264,7 @@ def test_while_a_field_is_renamed_the_new_name_goes_before_the_old() -> None:
         for number in range(8):
             made.add(key=f"k{number}")
         expected = [written["state"].get("text", written["state"]["old"]) for written in made.written]
-        read = ColumnDecoder().decode(reading, made.records)
+        read = ColumnDecoder().decode(reading, as_columns(made.records))
         assert read.events.get_column("text").to_list() == [value and value[1] for value in expected]
         assert_same(reading, made.records)
 
@@ -274,7 +275,7 @@ def test_the_key_may_be_missing_from_the_state_or_be_no_text() -> None:
         made = Stream(reading)
         made.add("DELETE")
         made.records += [replace(made.records[0], offset=1, value=made.records[0].value[:-1] + b"\x02\x02\x02")]
-        read = ColumnDecoder().decode(reading, made.records)
+        read = ColumnDecoder().decode(reading, as_columns(made.records))
         assert [each.offset for each in read.parked] == [1]
         assert_same(reading, made.records)
 
@@ -284,7 +285,7 @@ def test_an_event_of_another_register_is_parked_even_if_its_fields_would_do() ->
     made = Stream(reading)
     for schema in (2, 1):
         made.add(schema=schema)
-    assert [each.offset for each in ColumnDecoder().decode(reading, made.records).parked] == [0]
+    assert [each.offset for each in ColumnDecoder().decode(reading, as_columns(made.records)).parked] == [0]
     assert_same(reading, made.records)
 
 
@@ -297,7 +298,7 @@ def test_a_new_field_has_its_default_only_where_there_is_a_state() -> None:
     made = Stream(reading)
     made.add()
     made.add("DELETE", key="k2")
-    events = ColumnDecoder().decode(reading, made.records).events
+    events = ColumnDecoder().decode(reading, as_columns(made.records)).events
     assert events.select("n", "l").rows() == [(5, "[]"), (None, None)]
     assert_same(reading, made.records)
 
@@ -305,7 +306,7 @@ def test_a_new_field_has_its_default_only_where_there_is_a_state() -> None:
 def test_an_event_without_key_is_parked_even_if_all_agree_on_it() -> None:
     made = stream(*TEXT[1:])
     made.add(key="")
-    assert len(ColumnDecoder().decode(made.reading, made.records).parked) == 1
+    assert len(ColumnDecoder().decode(made.reading, as_columns(made.records)).parked) == 1
     assert_same(made.reading, made.records)
 
 
@@ -316,7 +317,7 @@ def test_an_event_id_is_a_uuid_whatever_its_type(avro: Any) -> None:
     made = Stream(reading_of([schema]))
     for number in range(12):
         made.add(key=f"k{number}", damage="spelling")
-    assert 0 < len(ColumnDecoder().decode(made.reading, made.records).parked) < 12
+    assert 0 < len(ColumnDecoder().decode(made.reading, as_columns(made.records)).parked) < 12
     assert_same(made.reading, made.records)
 
 
@@ -325,7 +326,7 @@ def test_an_operation_that_only_a_schema_knows_is_parked() -> None:
     schema["fields"][1]["type"]["symbols"].append("SPLIT")
     made = Stream(reading_of([schema]))
     made.add("SPLIT")
-    assert len(ColumnDecoder().decode(made.reading, made.records).parked) == 1
+    assert len(ColumnDecoder().decode(made.reading, as_columns(made.records)).parked) == 1
     assert_same(made.reading, made.records)
 
 
@@ -337,7 +338,9 @@ def test_a_branch_number_out_of_range_is_the_one_corruption_that_columns_do_not_
     sound, wrong = (replace(record, value=body + branch + b"\x02a") for branch in (zigzag(1), zigzag(2)))
     assert [each.reason for each in decode_rows(made.reading, [(0, wrong)]).parked] == ["body_invalid"]
     decoder = ColumnDecoder()
-    assert decoder.decode(made.reading, [wrong]).events.equals(decoder.decode(made.reading, [sound]).events)
+    assert decoder.decode(made.reading, as_columns([wrong])).events.equals(
+        decoder.decode(made.reading, as_columns([sound])).events
+    )
 
 
 def test_a_boolean_byte_that_is_neither_reads_as_rows_read_it() -> None:
