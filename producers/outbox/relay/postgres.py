@@ -48,7 +48,7 @@ FROM (
     FROM {outbox}
     WHERE aggregatetype = %s AND {unsent} AND (version, seq) > (%s, %s) AND txid < %s::xid8 AND {shard}
     ORDER BY version, seq LIMIT %s
-  ) AS some
+  ) AS first_ones
 ) AS summed
 WHERE before < %s
 ORDER BY version, seq"""
@@ -72,8 +72,8 @@ class PostgresSource(PlainSource):
 
     def _connect(self) -> "psycopg.Connection[Any]":
         raw = self._engine.raw_connection()
-        raw.detach()
         connection = cast("psycopg.Connection[Any]", raw.driver_connection)
+        raw.detach()
         connection.rollback()
         connection.autocommit = True
         connection.add_notify_handler(self._hear)
@@ -140,7 +140,7 @@ class PostgresSource(PlainSource):
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.errors.ProgrammingError as error:
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             raise ConfigInvalid(
                 f"{RELAY}: {type(error).__name__}; check rights, and run: lienthong outbox install"
             ) from error

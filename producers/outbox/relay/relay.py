@@ -89,6 +89,13 @@ class Relay:
 
     def run(self, *, until_empty: bool = False) -> None:
         """Relay until stopped; with ``until_empty``, until no row waits."""
+        try:
+            self._run(until_empty=until_empty)
+        finally:
+            self._engine.dispose()
+            self._state = "stopped"
+
+    def _run(self, *, until_empty: bool) -> None:
         pause = BACK_OFF_SECONDS[0]
         while not self._stop.is_set():
             began = time.monotonic()
@@ -108,7 +115,6 @@ class Relay:
                 pause = min(pause * 2, BACK_OFF_SECONDS[1])
             finally:
                 metrics.outbox_leading.labels(self._register.name).set(0)
-        self._state = "stopped"
 
     def _lead(self, *, until_empty: bool) -> None:
         settings = self._settings
