@@ -1,11 +1,12 @@
 """Reads a CSV file in chunks of rows with their line numbers, and recovers at the next line from one that is damaged.
 
-A block of lines without quotes, all of one width, is read by Polars; any other row by row with Python's csv module.
-Both give the same rows.
+A block of lines that are one row each is read by Polars; any other row by row with Python's csv module. Both give the
+same rows.
 """
 
 import csv
 import io
+import re
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -68,6 +69,7 @@ class CsvReader:
         self._width: int | None = None
         self.header = self._read_header()
         self._width = len(self.header)
+        self._rows_only = _rows_only(self._width, delimiter)
         self._rows_at_once = rows
         self._first: Chunk | None = self._next_chunk()
         self._check_encoding(self._first)
@@ -109,24 +111,26 @@ class CsvReader:
 
     def _whole(self, block: list[bytes]) -> Chunk | None:
         """The block by Polars; None unless every line is certain to be one row of the header's width."""
-        text = b"".join(block).replace(b"\r\n", b"\n")
-        wide = self._width is not None and text.count(self._delimiter.encode()) == len(block) * (self._width - 1)
-        if not wide or b'"' in text or b"\r" in text or max(map(len, block)) > MAX_EVENT_BYTES:
+        raw = b"".join(block).replace(b"\r\n", b"\n")
+        if b"\r" in raw or max(map(len, block)) > MAX_EVENT_BYTES:
             return None
+        quoted = b'"' in raw
         with suppress(UnicodeDecodeError, pl.exceptions.PolarsError):
-            text.decode()
+            text = raw.decode() if raw.endswith(b"\n") else raw.decode() + "\n"
+            if not pl.Series([text]).str.contains(self._rows_only)[0]:
+                return None
             cells = pl.read_csv(
-                io.BytesIO(text),
+                io.BytesIO(raw),
                 has_header=False,
                 new_columns=self.header,
                 separator=self._delimiter,
-                quote_char=None,
+                quote_char='"' if quoted else None,
                 infer_schema=False,
                 raise_if_empty=False,
             )
             if cells.shape == (len(block), self._width):
                 first, self._line = self._line + 1, self._line + len(block)
-                return Chunk(pl.int_range(first, self._line + 1, eager=True), cells)
+                return Chunk(pl.int_range(first, self._line + 1, eager=True), _emptied(cells) if quoted else cells)
         return None
 
     def _by_row(self, rows: int) -> Chunk:
@@ -142,10 +146,8 @@ class CsvReader:
             if len(lines) + len(damaged) >= rows:
                 break
         columns = {name: flat[place :: self._width] for place, name in enumerate(self.header)}
-        cells = pl.DataFrame(columns, schema=dict.fromkeys(self.header, pl.String())).with_columns(
-            pl.all().replace("", None)
-        )
-        return Chunk(pl.Series(lines, dtype=pl.Int64), cells, tuple(damaged))
+        cells = pl.DataFrame(columns, schema=dict.fromkeys(self.header, pl.String()))
+        return Chunk(pl.Series(lines, dtype=pl.Int64), _emptied(cells), tuple(damaged))
 
     def _rows(self) -> Iterator[tuple[int, list[str]] | Damaged]:
         """Each row with its first line's number. What is damaged costs one line: the next one is tried afresh."""
@@ -203,6 +205,18 @@ class CsvReader:
                 f"{self._name}: {len(wrong)} of the first {len(chunk)} rows, from line {wrong[0]} on, are not UTF-8; "
                 f"expected {ENCODING}"
             )
+
+
+def _emptied(cells: pl.DataFrame) -> pl.DataFrame:
+    return cells.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _rows_only(width: int, delimiter: str) -> str:
+    """Text of nothing but rows on a line each, their cells plain or quoted by the rules, as a regular expression."""
+    end = re.escape(delimiter)
+    some = "*" if width > 1 else "+"  # an empty line is no row of one cell
+    cell = rf'(?:[^"\n{end}]{some}|"(?:[^"\n]|"")*")'
+    return rf"\A(?:{cell}(?:{end}{cell}){{{width - 1}}}\n)*\z"
 
 
 class _TooLongError(Exception):

@@ -337,3 +337,37 @@ async def test_new_schema_version_sends_nothing_again_and_its_new_column_only_wh
     wider = [row | {"email": "mau@example.vn" if place == 0 else None} for place, row in enumerate(rows)]
     outcome = await run(*bus, tmp_path, export(tmp_path, wider), schemas=schemas)
     assert (outcome.changed, outcome.unchanged) == (1, 9)
+
+
+async def test_row_that_is_word_for_word_as_before_is_not_read_again_and_one_in_other_words_only_once(bus, tmp_path):
+    rows = people(20)
+    await run(*bus, tmp_path, export(tmp_path, rows))
+    other_words = [rows[0] | {"birth_date": "12/03/1985"}, *rows[1:]]
+    second = await run(*bus, tmp_path, export(tmp_path, other_words, columns=reversed(rows[0])))
+    third = await run(*bus, tmp_path, export(tmp_path, other_words))
+    assert [(o.unchanged, o.same_text, o.events) for o in (second, third)] == [(20, 19, 0), (20, 20, 0)]
+
+
+async def test_row_as_before_beside_another_of_its_key_is_refused_with_it(bus, tmp_path):
+    rows = people(10)
+    await run(*bus, tmp_path, export(tmp_path, rows))
+    outcome = await run(*bus, tmp_path, export(tmp_path, [*rows, rows[2], rows[3] | {"full_name": "Lê Khác"}]))
+    assert (outcome.events, outcome.unchanged, outcome.refused) == (0, 8, {"duplicate": 4})
+
+
+async def test_text_that_was_as_before_is_read_again_once_somebody_else_has_written_its_key(bus, tmp_path):
+    rows = people(5)
+    file = export(tmp_path, rows)
+    await run(*bus, tmp_path, file)
+    async with Publisher(publisher_settings(*bus)) as publisher:
+        await publisher.publish(IDENTITY, rows[0] | {"full_name": "Phạm Mới"})
+    outcome = await run(*bus, tmp_path, file)
+    assert (outcome.changed, outcome.same_text) == (1, 4)
+
+
+async def test_rows_are_read_again_where_a_state_was_lost_and_known_by_their_text_from_then_on(bus, tmp_path):
+    file = export(tmp_path, people(5))
+    await run(*bus, tmp_path, file)
+    for kept in (tmp_path / "state").iterdir():
+        kept.unlink()
+    assert [(await run(*bus, tmp_path, file)).same_text for _ in range(2)] == [0, 5]

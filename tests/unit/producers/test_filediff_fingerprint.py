@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from bus.codec import parse
 from bus.schema.avsc import load_register
 from bus.schema.columns import frame_schema
-from producers.filediff.fingerprint import fingerprints
-from tests.producing import person
+from producers.filediff.context import context_of
+from producers.filediff.fingerprint import fingerprints, row_prints
+from tests.producing import IDENTITY, person
 from tests.schema_folders import EMAIL, with_next_version
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -108,3 +109,30 @@ def test_fingerprint_is_the_same_on_every_machine_and_in_every_release():
 
 
 FIXED = 6513118800394065283
+
+
+CELLS = {"a": ["1", "1", None], "b": ["x", "y", "x"]}
+
+
+def test_print_of_a_row_of_text_hangs_on_each_cell_its_column_and_the_context_not_on_their_order():
+    frame = pl.DataFrame(CELLS)
+    prints = row_prints(frame, "rules").to_list()
+    assert len(set(prints)) == 3
+    assert row_prints(frame.select("b", "a"), "rules").to_list() == prints
+    assert not set(row_prints(frame.rename({"a": "c"}), "rules")) & set(prints)
+    assert not set(row_prints(frame, "other rules")) & set(prints)
+
+
+def test_row_whose_cells_could_be_cut_otherwise_has_no_print():
+    frame = pl.DataFrame({"a": ["1\x1f2", "1"], "b": ["3", "2\x1f3"]})
+    assert row_prints(frame, "rules").to_list() == [None, None]
+
+
+def test_context_changes_with_whatever_says_what_a_row_means():
+    contexts = [
+        context_of(load_register(IDENTITY)[-1], "H29.5", None),
+        context_of(load_register(IDENTITY)[-1], "H29.6", None),
+        context_of(load_register(IDENTITY)[-1], "H29.5", None, ["mapping"]),
+    ]
+    assert len(set(contexts)) == 3
+    assert context_of(load_register(IDENTITY)[-1], "H29.5", None) == contexts[0]
