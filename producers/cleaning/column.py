@@ -49,10 +49,11 @@ def _clean(values: pl.Series, rules: Sequence[Rule]) -> Account:
     changes, reviews, refused = [CHANGES.to_frame()], [REVIEWS.to_frame()], [REFUSED.to_frame()]
     also: dict[str, pl.Series] = {}
     for rule in rules:
-        if rule.beyond_ascii and _is_ascii(values):
+        places = _concerned(values, rule)
+        if places.is_empty():
             continue
-        step = values.to_frame("from").select(
-            pl.int_range(pl.len(), dtype=PLACE).alias("place"), "from", rule.clean(pl.col("from")).alias("to")
+        step = pl.DataFrame({"place": places, "from": values.gather(places)}).with_columns(
+            rule.clean(pl.col("from")).alias("to")
         )
         before, after = pl.col("from"), pl.col("to")
         no = pl.lit(value=False)
@@ -69,12 +70,25 @@ def _clean(values: pl.Series, rules: Sequence[Rule]) -> Account:
             for doubt in rule.doubts
         ]
         also |= {name: step.select(value(before).alias(name)).to_series() for name, value in rule.also.items()}
-        values = step["to"]
+        values = _put(values, places, step["to"])
     return Account(values, pl.concat(changes), pl.concat(reviews), pl.concat(refused), also)
 
 
-def _is_ascii(values: pl.Series) -> bool:
-    return bool((values.str.len_bytes() == values.str.len_chars()).all())
+def _concerned(values: pl.Series, rule: Rule) -> pl.Series:
+    """Places of the values that a rule may touch."""
+    if not rule.where:
+        return pl.int_range(len(values), dtype=PLACE, eager=True)
+    return values.str.contains(rule.where).fill_null(value=False).arg_true().cast(PLACE)
+
+
+def _put(values: pl.Series, places: pl.Series, changed: pl.Series) -> pl.Series:
+    """The values with those at some places exchanged."""
+    if len(places) == len(values):
+        return changed
+    found = pl.int_range(len(values), dtype=PLACE, eager=True).scatter(
+        places, pl.int_range(len(values), len(values) + len(places), dtype=PLACE, eager=True)
+    )
+    return pl.concat([values, changed.alias(values.name)]).gather(found)
 
 
 def _spread(of_known: Account, places: pl.Series) -> Account:

@@ -48,13 +48,13 @@ def _rule(encoding: Encoding) -> Rule:
         name=encoding.value,
         says=f"makes Unicode of {encoding.value.upper()}, where the mapping declares it",
         clean=lambda column: pl.when(~column.str.contains(stray)).then(
-            column.str.normalize("NFC").str.replace_many(old, new, leftmost=True).str.normalize("NFC")
+            column.str.replace_many(old, new, leftmost=True)
         ),
         refuses=unread,
         reason="encoding",
         expected=f"text in {encoding.value.upper()}, as the mapping declares; this has letters that it lacks: declare "
         "the column's own encoding, or type the cell as the others are",
-        beyond_ascii=True,
+        where=r"[^\x00-\x7f]",
     )
 
 

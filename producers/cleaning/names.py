@@ -44,6 +44,7 @@ NAME = Rule(
     name="name",
     says="removes punctuation at a name's ends; doubts digits in it",
     clean=_name,
+    where=rf"[0-9]|^[{re.escape(EDGES)}]|[{re.escape(EDGES)}]$",
     doubts=(
         Doubt(
             "digits_in_name",

@@ -38,8 +38,8 @@ class Rule:
     reason: str = ""
     """Of a refusal; the rule's name where it is left out."""
     doubts: tuple[Doubt, ...] = ()
-    beyond_ascii: bool = False
-    """Whether ASCII text always comes out as it went in."""
+    where: str = ""
+    """A regular expression: values in which it is not found are none of the rule's business. Empty: all are."""
     also: Mapping[str, Clean] = field(default_factory=lambda: MappingProxyType({}))
     """Values for fields beside the cleaned one, from the values before."""
 
