@@ -8,6 +8,14 @@ published = Counter("lienthong_published_events_total", "Events acknowledged by 
 refused = Counter(
     "lienthong_refused_rows_total", "Records refused before anything was sent.", ["register", "agency", "reason"]
 )
+cleaned = Counter(
+    "lienthong_cleaned_values_total", "Values that a rule of cleaning changed.", ["register", "agency", "rule"]
+)
+doubted = Counter(
+    "lienthong_doubted_values_total",
+    "Values that went out and that somebody should look at.",
+    ["register", "agency", "reason"],
+)
 publish_seconds = Histogram(
     "lienthong_publish_seconds", "From publish() to Kafka's acknowledgement.", ["register"], buckets=LATENCY_BUCKETS
 )

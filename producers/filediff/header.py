@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bus.errors import FileRefused
 from bus.schema.fields import RegisterSchema
 from producers.columns import Column, columns, nearest
+from producers.mapping import Mapping
 
 QUARANTINE_COLUMNS = ("_line", "_field", "_reason", "_expected")
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -12,8 +13,7 @@ DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 
 def check_header(file: str, header: Sequence[str], schema: RegisterSchema, delimiter: str, *, partial: bool) -> None:
     """Raise FileRefused, naming file, column and what was expected, unless the header fits the register."""
-    if not partial and QUARANTINE_COLUMNS[0] in header:
-        raise FileRefused(f"{file}: a quarantine file holds some subjects only; feed it in with --partial")
+    _check_partial(file, header, partial=partial)
     known = columns(schema)
     given = [name for name in header if name not in QUARANTINE_COLUMNS]
     if not any(name in known for name in given):
@@ -30,9 +30,31 @@ def check_header(file: str, header: Sequence[str], schema: RegisterSchema, delim
         raise FileRefused(f"{file}: column {', '.join(missing)} is missing; {schema.register} cannot be without it")
 
 
+def check_mapped(file: str, header: Sequence[str], mapping: Mapping, delimiter: str, *, partial: bool) -> None:
+    """The same for an export whose columns a mapping names. Raises FileRefused, or ConfigInvalid where they differ."""
+    _check_partial(file, header, partial=partial)
+    given = [name for name in header if name not in QUARANTINE_COLUMNS]
+    twice = next((name for name in given if given.count(name) > 1), None)
+    if twice is not None:
+        raise FileRefused(f"{file}: column {twice or 'without a name'} stands twice in the header; keep one of them")
+    other = next((word for sign, word in DELIMITERS.items() if sign != delimiter and sign in header[0]), None)
+    if len(header) == 1 and other:
+        raise FileRefused(f"{file}: {_separated(other, delimiter)}")
+    mapping.check(given, file)
+
+
 def _no_header(header: Sequence[str], known: dict[str, Column], delimiter: str) -> str:
     if len(header) == 1:
         for other, word in DELIMITERS.items():
             if other != delimiter and any(part.strip() in known for part in header[0].split(other)):
-                return f"cells are separated by {word}, not by {DELIMITERS.get(delimiter, delimiter)}; pass --delimiter"
+                return _separated(word, delimiter)
     return f"no header: the first row holds none of the register's field names; expected some of {', '.join(known)}"
+
+
+def _separated(word: str, delimiter: str) -> str:
+    return f"cells are separated by {word}, not by {DELIMITERS.get(delimiter, delimiter)}; pass --delimiter"
+
+
+def _check_partial(file: str, header: Sequence[str], *, partial: bool) -> None:
+    if not partial and QUARANTINE_COLUMNS[0] in header:
+        raise FileRefused(f"{file}: a quarantine file holds some subjects only; feed it in with --partial")

@@ -13,6 +13,7 @@ from bus.errors import PathUnwritable
 from producers.filediff import refusals
 from producers.filediff.header import QUARANTINE_COLUMNS
 from producers.filediff.reader import Chunk, Damaged
+from producers.mapping import Mapping
 
 WIDTH = len(QUARANTINE_COLUMNS)
 
@@ -23,12 +24,13 @@ class Quarantine:
     Mode 0600: it holds what the export held.
     """
 
-    def __init__(self, path: Path, header: Sequence[str], delimiter: str) -> None:
+    def __init__(self, path: Path, header: Sequence[str], delimiter: str, mapping: Mapping | None = None) -> None:
         self.path = path
         self._part = path.with_name(f".{path.name}.part")
         self._delimiter = delimiter
         self._fed_again = tuple(header[:WIDTH]) == QUARANTINE_COLUMNS
         self._header = [name for name in header if name not in QUARANTINE_COLUMNS]
+        self._mapping = mapping
         self.rows = 0
 
     def __enter__(self) -> Self:
@@ -50,7 +52,7 @@ class Quarantine:
         """The chunk's rows that are among the refused."""
         if refused.is_empty():
             return
-        reasons = _per_line(refused)
+        reasons = _per_line(self._by_column(refused))
         damaged = {found.line: found for found in chunk.damaged}
         cells = chunk.cells.select(self._header).with_columns(chunk.lines.alias("#line"))
         rows = {
@@ -62,6 +64,14 @@ class Quarantine:
             else:
                 self._file.write(self._line([line, *told, *rows[line]]))
         self.rows += reasons.height
+
+    def _by_column(self, refused: refusals.Refusals) -> refusals.Refusals:
+        """Under the names of the columns to correct, where a mapping gives the fields others."""
+        if self._mapping is None:
+            return refused
+        fields = refused["field"].unique()
+        names = {field: " + ".join(self._mapping.columns_of(field)) or field for field in fields}
+        return refused.with_columns(pl.col("field").replace(names))
 
     def _line(self, cells: Sequence[object]) -> bytes:
         out = StringIO()
