@@ -1,15 +1,18 @@
 """What one run of file diff is asked to do, and what it did."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bus.settings import KafkaSettings, RegistrySettings, Settings
+from producers.filediff.forms import CITY_TIME
 
+Kind = Literal["csv", "tsv", "xlsx", "fixed"]
 DEFAULT_STATE = Path(".lienthong-state")
 
 
@@ -24,8 +27,22 @@ class FileJob(Settings):
     catalog: Path | None = None
     prefix: str | None = None
     schemas: Path | None = None
+    mapping: Path | None = None
+    """How the export's columns make the register's fields; without it they bear the fields' names."""
     state: Path = DEFAULT_STATE
+    format: Kind | None = None
+    """By default what the file's name ends in; CSV for one that says nothing, fixed-width where there is a layout."""
     delimiter: str = ","
+    encoding: str | None = None
+    """Of the file's bytes, where that is not UTF-8 or what the mapping says."""
+    layout: str | None = None
+    """Of a fixed-width file: a TOML file, or ``name:start:width,…``."""
+    sheet: str | None = None
+    """Of a workbook with several."""
+    as_of: datetime | None = None
+    """When the export was made, if the file's own time does not say so."""
+    allow_older: bool = False
+    """Publish an export that was made before one that is published already."""
     partial: bool = False
     """The export holds some subjects only: who is not in it is not gone."""
     dry_run: bool = False
@@ -36,6 +53,34 @@ class FileJob(Settings):
     compression: Literal["lz4", "zstd", "snappy", "gzip"] | None = "lz4"
     report: Path | None = None
     quarantine: Path | None = None
+
+    @property
+    def kind(self) -> Kind:
+        if self.format is not None:
+            return self.format
+        ending = self.file.suffix.lower().removeprefix(".")
+        return "fixed" if self.layout else cast("Kind", ending if ending in {"tsv", "xlsx"} else "csv")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tabs_between(cls, given: Any) -> Any:
+        """Cells of a TSV file are separated by tabs, unless something else is said."""
+        if isinstance(given, Mapping) and given.get("delimiter") is None:
+            tabs = given.get("format") == "tsv" or str(given.get("file")).lower().endswith(".tsv")
+            return {**given, "delimiter": "\t" if tabs else ","}
+        return given
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> Self:
+        if (self.kind == "fixed") != (self.layout is not None):
+            raise ValueError("layout and format: a fixed-width export needs a layout, and no other export has one")
+        return self
+
+    @field_validator("as_of")
+    @classmethod
+    def _with_offset(cls, given: datetime | None) -> datetime | None:
+        """A time without an offset is the city's."""
+        return given.replace(tzinfo=ZoneInfo(CITY_TIME)) if given is not None and given.tzinfo is None else given
 
     @field_validator("delimiter")
     @classmethod
@@ -75,6 +120,14 @@ class Outcome:
     """Why the state was read from the topic's beginning, if it was."""
     quarantine: str | None
     report: str | None
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    """Values that a mapping's rules changed, by rule, in the rows that were read."""
+    doubted: Mapping[str, int] = field(default_factory=dict)
+    """Values that went through and are to be looked at, by reason."""
+    changes: str | None = None
+    """File of each change with the value before and after."""
+    reviews: str | None = None
+    """File of the doubted values."""
 
     @property
     def events(self) -> int:

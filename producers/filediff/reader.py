@@ -4,6 +4,7 @@ A block of lines that are one row each is read by Polars; any other row by row w
 same rows.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -12,19 +13,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import BinaryIO
+from typing import Protocol
 
 import polars as pl
 
 from bus.errors import FileRefused
 from producers.admission import MAX_EVENT_BYTES
+from producers.filediff.lines import DOS_END, Lines
 
 CHUNK_ROWS = 50_000
 MAX_ROW_LINES = 100  # a quote that is never closed costs this many lines of reading, and one line of data
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF8_BOM = b"\xef\xbb\xbf"
 
-ENCODING = "UTF-8: export the file as UTF-8, or convert it from TCVN3, VNI or Windows-1258 first"
+ENCODING = "UTF-8, or another encoding that --encoding declares; TCVN3 and VNI are declared in a mapping"
+HALF = "is no whole row and has no line end: the file is half-written; wait until the export is complete"
 QUOTES = 'cells that hold a delimiter, a quote or a line end in "double quotes", each quote inside them doubled'
 TOO_LONG = f"a row of at most {MAX_ROW_LINES} lines and {MAX_EVENT_BYTES} bytes; look for a quote that is not closed"
 EMPTY = "expected a header row with the register's field names, then rows"
@@ -54,10 +57,21 @@ class Chunk:
         return self.cells.height + len(self.damaged)
 
 
+class Reader(Protocol):
+    """One pass over an export in any format."""
+
+    header: list[str]
+    ended: bool | None
+    """After the pass: whether the last line of a text had a line end; None where there is nothing such."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All rows, once. Raises FileRefused where the file turns out to be half-written."""
+
+
 class CsvReader:
     """One pass over a file. Its header and first chunk are read at once, so that what is no export shows early."""
 
-    def __init__(self, stream: BinaryIO, name: str, delimiter: str = ",", rows: int = CHUNK_ROWS) -> None:
+    def __init__(self, stream: Lines, name: str, delimiter: str = ",", rows: int = CHUNK_ROWS) -> None:
         """Raises FileRefused where the file is empty, has no header, or is not in UTF-8."""
         self._stream = stream
         self._name = name
@@ -67,6 +81,7 @@ class CsvReader:
         self._undecodable = False
         self._line = 0
         self._width: int | None = None
+        self.ended: bool | None = None
         self.header = self._read_header()
         self._width = len(self.header)
         self._rows_only = _rows_only(self._width, delimiter)
@@ -87,8 +102,11 @@ class CsvReader:
         count = self._rows_at_once
         block = [*self._again, *islice(self._stream, count - min(count, len(self._again)))]
         self._again.clear()
+        if block and block[-1] == DOS_END:
+            del block[-1]
         if not block:
             return None
+        self.ended = block[-1].endswith(b"\n")
         chunk = self._whole(block)
         if chunk is None:
             self._again.extend(block)
@@ -176,8 +194,13 @@ class CsvReader:
                 yield self._damaged("cells", f"{self._width} cells as in the header, found {len(cells)}")
 
     def _damaged(self, reason: str, expected: str) -> Damaged:
-        """The first line of what was taken; the lines after it are given back."""
+        """The first line of what was taken; the lines after it are given back.
+
+        Raises FileRefused where that is the file's last line, cut off.
+        """
         first, *rest = self._taken
+        if not first.endswith(b"\n") and self._width is not None:
+            raise FileRefused(f"{self._name}: line {self._line}, the last, {HALF}")
         self._taken.clear()
         self._undecodable = False
         self._line -= len(rest)
@@ -187,6 +210,9 @@ class CsvReader:
     def _lines(self) -> Iterator[str]:
         """The file's lines, kept in ``_taken`` until their row is known to be sound."""
         while line := self._again.popleft() if self._again else self._stream.readline():
+            if line == DOS_END:
+                return
+            self.ended = line.endswith(b"\n")
             self._line += 1
             self._taken.append(line)
             if len(self._taken) > MAX_ROW_LINES or sum(map(len, self._taken)) > MAX_EVENT_BYTES:

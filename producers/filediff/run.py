@@ -3,12 +3,11 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 import polars as pl
 from aiokafka import AIOKafkaProducer
@@ -24,19 +23,24 @@ from producers.filediff import refusals
 from producers.filediff.context import context_of
 from producers.filediff.diff import KEY, PRINT, Before, Plan
 from producers.filediff.encoding import key_slices, slices
-from producers.filediff.header import check_header
+from producers.filediff.header import check_header, check_mapped
 from producers.filediff.job import FileJob, Outcome
-from producers.filediff.look import Terms, look
+from producers.filediff.ledger import Ledger
+from producers.filediff.lines import UTF8
+from producers.filediff.look import Kept, Terms, look
+from producers.filediff.opening import opened
 from producers.filediff.place import held
 from producers.filediff.progress import Reporter, Silent
 from producers.filediff.quarantine import Quarantine
-from producers.filediff.reader import CsvReader
+from producers.filediff.reader import Reader
 from producers.filediff.replay import Source, catch_up
 from producers.filediff.report import write_report
 from producers.filediff.sending import BATCH_BYTES, Origin, Sender
 from producers.filediff.spool import Spool
 from producers.filediff.state import FileState, state_file
 from producers.lane import Clock
+from producers.mapping import Mapping
+from producers.mapping.reading import read_mapping
 from producers.publisher import utc_now
 from producers.release import Release, newest_release
 from producers.topic import own_topic
@@ -52,9 +56,9 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     """
     run = _run(job, reporter or Silent(), now)
     async with AsyncExitStack() as stack:
-        reader = CsvReader(stack.enter_context(_opened(job.file)), job.file.name, job.delimiter)
+        reader = stack.enter_context(opened(job, _charset(job)))
         source, release = await _source(run, stack)
-        check_header(job.file.name, reader.header, release.schema, job.delimiter, partial=job.partial)
+        mapping = _mapping(job, reader, release)
         stack.enter_context(held(job.state, run.topic))
         state = stack.enter_context(FileState(state_file(job.state, run.topic)))
         client = None if job.dry_run else await stack.enter_async_context(_exclusive(run))
@@ -63,15 +67,17 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
         if rebuilt and known.height:
             run.reporter.say(f"state read from {run.topic} from its beginning: {rebuilt}")
         spool = stack.enter_context(Spool(job.state))
-        with Quarantine(_quarantine_file(run), reader.header, job.delimiter) as quarantine:
-            context = context_of(release.schema, run.agency, job.schemas)
-            terms = Terms(run.register, release.schema, run.agency, Before(known), context)
-            plan = await asyncio.to_thread(look, job, reader, terms, spool, quarantine, run.reporter)
-        _tell(run, plan, _outcome(run, plan, rebuilt, quarantine, sent=False))
+        quarantine = Quarantine(_quarantine_file(run), reader.header, job.delimiter, mapping)
+        kept = Kept(spool, quarantine, Ledger(_named(run, "changes.jsonl"), _named(run, "reviews.jsonl")))
+        with kept.quarantine, kept.ledger:
+            context = context_of(release.schema, run.agency, job.schemas, [mapping.text] if mapping else [])
+            terms = Terms(run.register, release.schema, run.agency, Before(known), context, mapping)
+            plan = await asyncio.to_thread(look, job, reader, terms, kept, run.reporter)
+        _tell(run, plan, _outcome(run, plan, rebuilt, kept, sent=False))
         if client is not None:
             state.remember(plan.reworded[KEY], plan.reworded[PRINT])
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
-    outcome = _outcome(run, plan, rebuilt, quarantine, sent=client is not None)
+    outcome = _outcome(run, plan, rebuilt, kept, sent=client is not None)
     _report(outcome, plan)
     return outcome
 
@@ -98,15 +104,6 @@ def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
     return _Run(job, reporter, register, agency, register.topic(agency), _origin(job), now())
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as stream:
-            yield stream
-    except PermissionError as error:
-        raise FileRefused(f"{path}: {error.strerror}; name an export that can be read") from error
-
-
 async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release]:
     job = run.job
     registry = await stack.enter_async_context(open_registry(job.registry, job.kafka))
@@ -114,6 +111,21 @@ async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release]:
     release = await newest_release(run.register, registry, job.schemas)
     decoder = Decoder(run.register.name, registry, cast("ParsedSchema", release.schema.parsed))
     return Source(job.kafka, run.register, run.topic, facts, release.schema, decoder), release
+
+
+def _charset(job: FileJob) -> str:
+    return read_mapping(job.mapping)[0].source.bytes_are if job.mapping else UTF8
+
+
+def _mapping(job: FileJob, reader: Reader, release: Release) -> Mapping | None:
+    """The mapping, if there is one. Raises FileRefused or ConfigInvalid unless export, mapping and register agree."""
+    name, header = job.file.name, reader.header
+    if job.mapping is None:
+        check_header(name, header, release.schema, job.delimiter, partial=job.partial)
+        return None
+    mapping = Mapping.load(job.mapping, release.schema)
+    check_mapped(name, header, mapping, job.delimiter, partial=job.partial)
+    return mapping
 
 
 def _exclusive(run: _Run) -> AbstractAsyncContextManager[AIOKafkaProducer]:
@@ -135,6 +147,10 @@ def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
     """Count and report what was refused, before anything is sent; raise ConfirmationNeeded where too many would go."""
     for reason, count in outcome.refused.items():
         metrics.refused.labels(run.register.name, run.agency, reason).inc(count)
+    for rule, count in outcome.cleaned.items():
+        metrics.cleaned.labels(run.register.name, run.agency, rule).inc(count)
+    for reason, count in outcome.doubted.items():
+        metrics.doubted.labels(run.register.name, run.agency, reason).inc(count)
     _report(outcome, plan)
     if plan.withheld:
         run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
@@ -175,9 +191,16 @@ def _beside(run: _Run, what: str) -> Path:
     return run.job.state / f"{run.topic}.{run.started_at:%Y%m%dT%H%M%S%f}.{what}"
 
 
-def _outcome(run: _Run, plan: Plan, rebuilt: str | None, quarantine: Quarantine, *, sent: bool) -> Outcome:
-    refused = plan.refused.height > 0
-    report = run.job.report or (_beside(run, "report.json") if refused else None)
+def _named(run: _Run, what: str) -> Path:
+    """A file beside the report."""
+    report = run.job.report
+    return report.with_name(f"{report.stem}.{what}") if report else _beside(run, what)
+
+
+def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, *, sent: bool) -> Outcome:
+    ledger, quarantine = kept.ledger, kept.quarantine
+    told = plan.refused.height > 0 or ledger.changed or ledger.doubted
+    report = run.job.report or (_beside(run, "report.json") if told else None)
     return Outcome(
         register=run.register.name,
         agency=run.agency,
@@ -199,4 +222,8 @@ def _outcome(run: _Run, plan: Plan, rebuilt: str | None, quarantine: Quarantine,
         state_rebuilt=rebuilt,
         quarantine=str(quarantine.path) if quarantine.rows else None,
         report=str(report) if report else None,
+        cleaned=dict(ledger.changed.most_common()),
+        doubted=dict(ledger.doubted.most_common()),
+        changes=ledger.changes,
+        reviews=ledger.reviews,
     )

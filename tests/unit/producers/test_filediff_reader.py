@@ -40,7 +40,7 @@ LINES = st.lists(CELLS, max_size=4).map(",".join)
 @settings(max_examples=300, deadline=None, database=None)
 @given(st.lists(LINES, min_size=0, max_size=8), st.sampled_from(["\n", "\r\n"]), st.integers(1, 9))
 def test_chunk_size_and_way_of_reading_make_no_difference(lines, end, rows):
-    content = end.join(["x,y,z", *lines]).encode()
+    content = end.join(["x,y,z", *lines, ""]).encode()
     assert read(content) == read(content, rows) == by_row(content)
 
 
@@ -87,3 +87,21 @@ def test_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data():
 def test_what_is_no_export_in_utf8_is_refused_at_once(content):
     with pytest.raises(FileRefused, match=r"export\.csv"):
         CsvReader(io.BytesIO(content), "export.csv")
+
+
+@pytest.mark.parametrize("cut", [b"3", b"3,", b'3,"op', b"3,\xc3", b"3,x,"])
+def test_last_line_that_is_cut_makes_the_whole_file_half_written(cut):
+    reader = CsvReader(io.BytesIO(b"a,b\n" + b"1,x\n" * 5 + cut), "export.csv", rows=2)
+    if cut == b"3,":
+        assert [len(chunk) for chunk in reader.chunks()] == [2, 2, 2]  # a whole row, its last cell empty
+        assert reader.ended is False
+        return
+    with pytest.raises(FileRefused, match=r"line 7, the last, .* half-written"):
+        list(reader.chunks())
+
+
+def test_reader_knows_whether_the_last_line_was_ended_and_leaves_the_end_mark_of_dos_out():
+    for content, ended in ((b"a,b\n1,x\n", True), (b"a,b\n1,x", False), (b"a,b\n1,x\n\x1a", True)):
+        reader = CsvReader(io.BytesIO(content), "export.csv")
+        assert [chunk.cells.rows() for chunk in reader.chunks()] == [[("1", "x")]]
+        assert reader.ended is ended
