@@ -46,7 +46,7 @@ def dates(forms: Sequence[str] = COMMON, *, partial: bool = True) -> Rule:
     return Rule(
         name="date",
         says="reads a date in one of the declared forms as yyyy-mm-dd, yyyy-mm or yyyy: as much as is known",
-        clean=lambda column: _existing(pl.coalesce([_date(column, form) for form in forms]), partial=partial),
+        clean=lambda column: pl.coalesce([_existing(_date(column, form), partial=partial) for form in forms]),
         refuses=unread,
         expected=f"a date that exists, as {', '.join(forms)}" + ("" if partial else ", with its day"),
     )

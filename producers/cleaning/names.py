@@ -31,7 +31,8 @@ def _titled(column: pl.Expr) -> pl.Expr:
 
 def _title(name: str) -> str:
     """A capital at the start of each word; ``H'Hen`` has one after its apostrophe too."""
-    return unicodedata.normalize("NFC", re.sub(r"[^\W\d_]+", lambda word: word[0].capitalize(), name))
+    composed = unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", re.sub(r"[^\W\d_]+", lambda word: word[0].capitalize(), composed))
 
 
 def key(name: str) -> str:
