@@ -38,6 +38,7 @@ from producers.filediff.report import write_report
 from producers.filediff.sending import BATCH_BYTES, Origin, Sender
 from producers.filediff.spool import Spool
 from producers.filediff.state import FileState, state_file
+from producers.filediff.timeline import check_end, check_turn
 from producers.lane import Clock
 from producers.mapping import Mapping
 from producers.mapping.reading import read_mapping
@@ -61,6 +62,9 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
         mapping = _mapping(job, reader, release)
         stack.enter_context(held(job.state, run.topic))
         state = stack.enter_context(FileState(state_file(job.state, run.topic)))
+        before = state.exports()
+        if not job.allow_older:
+            check_turn(job.file.name, run.origin.occurred_at, before, partial=job.partial)
         client = None if job.dry_run else await stack.enter_async_context(_exclusive(run))
         rebuilt = await catch_up(state, source, now(), run.reporter)
         known = state.known()
@@ -73,8 +77,10 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
             context = context_of(release.schema, run.agency, job.schemas, [mapping.text] if mapping else [])
             terms = Terms(run.register, release.schema, run.agency, Before(known), context, mapping)
             plan = await asyncio.to_thread(look, job, reader, terms, kept, run.reporter)
+        check_end(job.file.name, before, ended=reader.ended, partial=job.partial)
         _tell(run, plan, _outcome(run, plan, rebuilt, kept, sent=False))
         if client is not None:
+            state.exported(min(run.origin.occurred_at, now()), partial=job.partial, ended=reader.ended)
             state.remember(plan.reworded[KEY], plan.reworded[PRINT])
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
     outcome = _outcome(run, plan, rebuilt, kept, sent=client is not None)
@@ -178,8 +184,8 @@ async def _send(run: _Run, plan: Plan, spool: Spool, sender: Sender) -> None:
 
 def _origin(job: FileJob) -> Origin:
     """The export's own age is the latest moment at which its changes can have happened."""
-    changed = datetime.fromtimestamp(job.file.stat().st_mtime, UTC)
-    return Origin(changed, f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
+    made = job.as_of or datetime.fromtimestamp(job.file.stat().st_mtime, UTC)
+    return Origin(made, f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01")
 
 
 def _quarantine_file(run: _Run) -> Path:

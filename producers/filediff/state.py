@@ -17,8 +17,10 @@ import polars as pl
 from bus.errors import PathUnwritable
 from bus.names import TopicName
 from producers.filediff.fingerprint import FORM
+from producers.filediff.timeline import Remembered
 
 KNOWN = pl.Schema({"key": pl.String(), "hash": pl.Int64(), "gone": pl.Boolean(), "print": pl.Int64()})
+KINDS = ("full", "partial")
 READ_ROWS = 50_000
 NEVER = "1970-01-01T00:00:00+00:00"
 
@@ -31,7 +33,16 @@ CREATE TABLE IF NOT EXISTS published (
     print INTEGER               -- of the row of text that gave this state; null where it came another way
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, position INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS exports (    -- the newest one of each kind that was published; outlives a rebuilt state
+    kind TEXT PRIMARY KEY,      -- full, partial
+    made_at TEXT NOT NULL,      -- ISO 8601 with offset
+    ended INTEGER               -- whether its last line had a line end
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+EXPORTED = """
+INSERT INTO exports (kind, made_at, ended) VALUES (?, ?, ?)
+ON CONFLICT (kind) DO UPDATE SET made_at = excluded.made_at, ended = excluded.ended
 """
 APPLY = """
 INSERT INTO published (key, hash, version, gone, print) VALUES (?, ?, ?, ?, ?)
@@ -136,6 +147,17 @@ class FileState:
         """The rows of text that were found to say what these keys hold."""
         with self._transaction() as write:
             write.executemany(REMEMBER, zip(prints, keys, strict=True))
+
+    def exports(self) -> Remembered:
+        found = {row[0]: row[1:] for row in self._open.execute("SELECT kind, made_at, ended FROM exports")}
+        full, partial = (datetime.fromisoformat(found[kind][0]) if kind in found else None for kind in KINDS)
+        ended = found["full"][1] if "full" in found else None
+        return Remembered(full, partial, None if ended is None else bool(ended))
+
+    def exported(self, made: datetime, *, partial: bool, ended: bool | None) -> None:
+        """From now on, an export that was made before this one goes back in time."""
+        with self._transaction() as write:
+            write.execute(EXPORTED, (KINDS[partial], made.isoformat(), ended))
 
     def known(self) -> pl.DataFrame:
         """Everything, with the columns of KNOWN, sorted by key as Polars sorts it: byte by byte."""
