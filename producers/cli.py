@@ -41,6 +41,9 @@ def file_command(
     register: Annotated[str, typer.Argument(help="Register, such as resident.identity.")],
     file: Annotated[Path, typer.Argument(help="Export: CSV in UTF-8, its header the register's field names.")],
     agency: Annotated[str, typer.Option(help="Code of the agency that publishes.")],
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML file: which columns make which fields, and how they are cleaned.")
+    ] = None,
     state: Annotated[
         Path,
         typer.Option("--state", envvar="LIENTHONG_STATE", help="Directory that remembers what was published."),
@@ -85,6 +88,7 @@ def file_command(
         catalog=catalog,
         prefix=prefix,
         schemas=schemas,
+        mapping=mapping,
         state=state,
         delimiter=delimiter,
         partial=partial,
@@ -110,11 +114,18 @@ def _job(**options: object) -> FileJob:
 
 def _print(outcome: Outcome) -> None:
     console.print(_summary(outcome))
+    for title, what, counted in (
+        ("Cleaned", "rule", outcome.cleaned),
+        ("To be looked at", "reason", outcome.doubted),
+        ("Refused", "reason", outcome.refused),
+    ):
+        if counted:
+            console.print(_counts(title, what, counted))
+    for name in ("report", "changes", "reviews", "quarantine"):
+        path = getattr(outcome, name)
+        if path:
+            console.print(f"{name}: {path}", markup=False, highlight=False)
     if outcome.refused:
-        console.print(_refusals(outcome.refused))
-        for name, path in (("report", outcome.report), ("quarantine", outcome.quarantine)):
-            if path:
-                console.print(f"{name}: {path}", markup=False, highlight=False)
         console.print("correct the quarantine file and publish it with --partial", highlight=False)
 
 
@@ -134,8 +145,8 @@ def _summary(outcome: Outcome) -> Table:
     return table
 
 
-def _refusals(refused: Mapping[str, int]) -> Table:
-    table = Table("reason", "refusals", title="Refused")
-    for reason, count in refused.items():
-        table.add_row(reason, f"{count:,}")
+def _counts(title: str, what: str, counted: Mapping[str, int]) -> Table:
+    table = Table(what, "values", title=title)
+    for name, count in counted.items():
+        table.add_row(name, f"{count:,}")
     return table
