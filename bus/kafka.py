@@ -136,6 +136,7 @@ def transactional(settings: KafkaSettings, transactional_id: str, **options: Any
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "partitioner": "murmur2_random",  # Kafka's own
+            "error_cb": lambda _error: None,  # each call raises what concerns it; without this, callbacks would too
             **options,
         }
     )

@@ -39,6 +39,7 @@ from producers.topic import own_topic
 
 log = structlog.get_logger(__name__)
 
+TAKEN_OVER = "a later relay has taken over this shard; this one stops and sends nothing more"
 BEATS_PER_LEASE = 4
 STANDBY_SECONDS = 0.5
 BACK_OFF_SECONDS = (0.5, 30.0)
@@ -130,7 +131,7 @@ class Relay:
             crash_point("outbox.taken")
             source = stack.enter_context(self._opened())
             lost = stack.enter_context(self._beating(lease))
-            sender = self._fence(held, stack)
+            sender = self._fence(lease, held, stack)
             self._tell("outbox_relay_took_over", shard=settings.shard, shards=settings.shards)
             ends = self._synchronise(way, lease, source, held)
             crash_point("outbox.synchronised")
@@ -199,18 +200,28 @@ class Relay:
             over.set()
             thread.join()
 
-    def _fence(self, held: Held, stack: ExitStack) -> Sender:
-        """All shards of an earlier division too."""
+    def _fence(self, lease: Lease, held: Held, stack: ExitStack) -> Sender:
+        """End what was sent before us, under all ids of an earlier division too.
+
+        The lease is looked at before, so that one who was frozen here does not end its successor, and after: whoever
+        takes it later fences later, too.
+        """
         settings = self._settings
-        for shard in held.fence:
-            if shard != settings.shard:
-                other = Sender(settings.kafka, self._topic, shard, settings.compression)
-                stack.callback(other.close)
-                other.fence()
-        sender = Sender(settings.kafka, self._topic, settings.shard, settings.compression)
-        stack.callback(sender.close)
-        sender.fence()
-        return sender
+        self._must_own(lease)
+        senders = [
+            Sender(settings.kafka, self._topic, shard, settings.compression)
+            for shard in (*(each for each in held.fence if each != settings.shard), settings.shard)
+        ]
+        for sender in senders:
+            stack.callback(sender.close)
+            sender.fence()
+        self._must_own(lease)
+        return senders[-1]
+
+    def _must_own(self, lease: Lease) -> None:
+        with told_plainly(self._engine):
+            if not lease.beat():
+                raise Fenced(TAKEN_OVER)
 
     def _synchronise(self, way: Way, lease: Lease, source: Source, held: Held) -> Positions:
         """Mark what was sent and not marked; where the topic ended, from where on the next relay has to look."""
@@ -266,7 +277,7 @@ class _Work:
                 self._clean()
                 self._source.wait(idle)
                 if self._lost.is_set():
-                    raise Fenced("a later relay has taken this shard over; this one stops and sends nothing more")
+                    raise Fenced(TAKEN_OVER)
 
     def _sweep(self, reading: ThreadPoolExecutor, marking: ThreadPoolExecutor, stop: threading.Event) -> bool:
         """Send all that one look finds; whether there was something."""

@@ -215,9 +215,12 @@ _LENGTHS: Mapping[str, Any] = {
 
 
 def _in_shard(found: Tables, share: Share, dialect: str) -> Sequence[Any]:
+    """Any hash will do that all relays of one database share."""
     if share.shards == 1:
         return ()
-    if dialect not in ("mysql", "mariadb"):
-        raise ConfigInvalid(f"--shard: {dialect} has no hash of a key that statements can use; run one relay")
-
-    return (func.mod(func.crc32(found.outbox.c.aggregateid), share.shards) == share.shard,)
+    key = found.outbox.c.aggregateid
+    if dialect in ("mysql", "mariadb"):
+        return (func.mod(func.crc32(key), share.shards) == share.shard,)
+    if dialect == "postgresql":
+        return (func.mod(func.hashtext(key).bitwise_and(2**31 - 1), share.shards) == share.shard,)
+    raise ConfigInvalid(f"--shard: {dialect} has no hash of a key that statements can use; run one relay")
