@@ -5,6 +5,10 @@ from prometheus_client import Counter, Gauge, Histogram
 LATENCY_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
 published = Counter("lienthong_published_events_total", "Events acknowledged by Kafka.", ["register", "agency", "op"])
+rows_read = Counter("lienthong_rows_read_total", "Rows of exports that were read.", ["register", "agency"])
+rows_passed = Counter(
+    "lienthong_rows_passed_total", "Rows of exports that may stand in the register.", ["register", "agency"]
+)
 refused = Counter(
     "lienthong_refused_rows_total", "Records refused before anything was sent.", ["register", "agency", "reason"]
 )

@@ -133,5 +133,11 @@ class Outcome:
     def events(self) -> int:
         return self.new + self.changed + self.gone
 
+    @property
+    def rows_passed(self) -> int:
+        """Rows that say something that may stand in the register."""
+        return self.new + self.changed + self.unchanged
+
     def as_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__} | {"events": self.events}
+        more = {"rows_passed": self.rows_passed, "events": self.events}
+        return {name: getattr(self, name) for name in self.__slots__} | more

@@ -43,6 +43,7 @@ from producers.lane import Clock
 from producers.mapping import Mapping
 from producers.mapping.reading import read_mapping
 from producers.publisher import utc_now
+from producers.quality import History, history_file
 from producers.release import Release, newest_release
 from producers.topic import own_topic
 from producers.transaction import transactional_id
@@ -85,6 +86,8 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
     outcome = _outcome(run, plan, rebuilt, kept, sent=client is not None)
     _report(outcome, plan)
+    if outcome.sent:
+        History(history_file(job.state)).append(outcome.as_json())
     return outcome
 
 
@@ -157,11 +160,14 @@ def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
         metrics.cleaned.labels(run.register.name, run.agency, rule).inc(count)
     for reason, count in outcome.doubted.items():
         metrics.doubted.labels(run.register.name, run.agency, reason).inc(count)
+    metrics.rows_read.labels(run.register.name, run.agency).inc(outcome.rows)
+    metrics.rows_passed.labels(run.register.name, run.agency).inc(outcome.rows_passed)
     _report(outcome, plan)
     if plan.withheld:
         run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
     job = run.job
     if plan.share_gone > job.max_delete_share and not job.confirm_deletes and not job.dry_run:
+        History(history_file(job.state)).append(outcome.as_json())
         raise ConfirmationNeeded(
             f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
             f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
