@@ -95,6 +95,7 @@ def _check_codes(given: FieldRule, column: Column, where: str) -> None:
     allowed = load_codes()[column.field.codes].current
     told = [
         ("constant", given.constant),
+        ("default", given.default),
         ("otherwise", given.otherwise),
         *(("codes", to) for to in given.codes.values()),
     ]
