@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ from bus.cli.options import (
 )
 from bus.errors import ConfigInvalid
 from bus.settings import explain
-from producers.filediff.job import DEFAULT_STATE, FileJob, Outcome
+from producers.filediff.job import DEFAULT_STATE, FileJob, Kind, Outcome
+from producers.filediff.lines import ENCODINGS
 from producers.filediff.progress import ConsoleReporter
 from producers.filediff.run import publish_file
 
@@ -39,7 +41,9 @@ def publish() -> None:
 @app.command("file")
 def file_command(
     register: Annotated[str, typer.Argument(help="Register, such as resident.identity.")],
-    file: Annotated[Path, typer.Argument(help="Export: CSV in UTF-8, its header the register's field names.")],
+    file: Annotated[
+        Path, typer.Argument(help="Export: CSV, TSV, XLSX or fixed-width; its header the register's field names.")
+    ],
     agency: Annotated[str, typer.Option(help="Code of the agency that publishes.")],
     mapping: Annotated[
         Path | None, typer.Option(help="TOML file: which columns make which fields, and how they are cleaned.")
@@ -48,7 +52,26 @@ def file_command(
         Path,
         typer.Option("--state", envvar="LIENTHONG_STATE", help="Directory that remembers what was published."),
     ] = DEFAULT_STATE,
-    delimiter: Annotated[str, typer.Option(help="Between cells: one character, or the word tab.")] = ",",
+    file_format: Annotated[
+        Kind | None, typer.Option("--format", help="What the file is; by default what its name ends in.")
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Between cells: one character, or the word tab; a comma by default, in TSV a tab."),
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help=f"Of the file's bytes: {', '.join(ENCODINGS)}; by default the first.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(metavar="FILE|NAME:START:WIDTH,…", help="Where a fixed-width file's columns stand.")
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of a workbook in which several hold something.")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option("--as-of", help="When the export was made; the file's own time by default.")
+    ] = None,
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="Publish even what was made before a published export.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, send nothing.")] = False,
     confirm_deletes: Annotated[
         bool, typer.Option("--confirm-deletes", "--yes", help="Delete even more than --max-delete-share.")
@@ -90,7 +113,13 @@ def file_command(
         schemas=schemas,
         mapping=mapping,
         state=state,
+        format=file_format,
         delimiter=delimiter,
+        encoding=encoding,
+        layout=layout,
+        sheet=sheet,
+        as_of=as_of,
+        allow_older=allow_older,
         partial=partial,
         dry_run=dry_run,
         confirm_deletes=confirm_deletes,

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from bus.settings import KafkaSettings, RegistrySettings, Settings
 from producers.filediff.forms import CITY_TIME
@@ -35,7 +35,7 @@ class FileJob(Settings):
     delimiter: str = ","
     encoding: str | None = None
     """Of the file's bytes, where that is not UTF-8 or what the mapping says."""
-    layout: str | None = None
+    layout: str | None = Field(default=None, validate_default=True)
     """Of a fixed-width file: a TOML file, or ``name:start:width,…``."""
     sheet: str | None = None
     """Of a workbook with several."""
@@ -70,11 +70,14 @@ class FileJob(Settings):
             return {**given, "delimiter": "\t" if tabs else ","}
         return given
 
-    @model_validator(mode="after")
-    def _layout_fits(self) -> Self:
-        if (self.kind == "fixed") != (self.layout is not None):
-            raise ValueError("layout and format: a fixed-width export needs a layout, and no other export has one")
-        return self
+    @field_validator("layout")
+    @classmethod
+    def _layout_fits(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if (info.data.get("format") == "fixed" and given is None) or (
+            info.data.get("format") not in {None, "fixed"} and given is not None
+        ):
+            raise ValueError("a fixed-width export needs a layout, and no other export has one")
+        return given
 
     @field_validator("as_of")
     @classmethod

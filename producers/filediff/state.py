@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 """
 EXPORTED = """
 INSERT INTO exports (kind, made_at, ended) VALUES (?, ?, ?)
-ON CONFLICT (kind) DO UPDATE SET made_at = excluded.made_at, ended = excluded.ended
+ON CONFLICT (kind) DO UPDATE SET made_at = excluded.made_at, ended = coalesce(excluded.ended, exports.ended)
 """
 APPLY = """
 INSERT INTO published (key, hash, version, gone, print) VALUES (?, ?, ?, ?, ?)

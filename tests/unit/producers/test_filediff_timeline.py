@@ -50,6 +50,7 @@ def test_newest_exports_are_remembered_through_a_rebuild(tmp_path):
         assert state.exports() == Remembered()
         state.exported(MONDAY - DAY, partial=False, ended=False)
         state.exported(MONDAY, partial=False, ended=True)
+        state.exported(MONDAY, partial=False, ended=None)
         state.exported(MONDAY + DAY, partial=True, ended=None)
         state.start_over("topic-1")
         assert state.exports() == Remembered(MONDAY, MONDAY + DAY, ended=True)
