@@ -9,6 +9,7 @@ from bus.names import AgencyCode
 from bus.schema.columns import broken
 from bus.schema.fields import RegisterSchema
 from producers.admission import foreign_key, own_key_start
+from producers.columns import PRECISION
 from producers.filediff import refusals
 from producers.filediff.parse import Parsed
 from producers.filediff.reader import Chunk
@@ -50,11 +51,15 @@ def check(chunk: Chunk, parsed: Parsed, register: Register, schema: RegisterSche
 
 
 def _broken(parsed: Parsed, schema: RegisterSchema) -> refusals.Refusals:
-    """The register's rules, by line. A cell that could not be read at all is not told again for being empty."""
+    """The register's rules, by line. A cell that could not be read at all is not told again for being empty.
+
+    Nor is what would have followed from it, such as how precise a date is.
+    """
     found = broken(schema, parsed.frame).select(
         pl.lit(parsed.lines).gather(pl.col("row")).alias("line"), "field", pl.col("rule").alias("reason"), "expected"
     )
     unread = parsed.refused.select("line", pl.col("field").str.replace(r"\[.*", ""))
+    unread = pl.concat([unread, unread.with_columns(pl.col("field") + PRECISION)])
     return found.join(unread, on=["line", "field"], how="anti")
 
 
