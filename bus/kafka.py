@@ -1,6 +1,7 @@
 """Kafka clients from our settings, Kafka's errors in our words. aiokafka carries data, confluent-kafka administers."""
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +21,8 @@ START_SECONDS = 30  # covers an earlier instance's open transaction, which the b
 STOP_SECONDS = 10
 GIVE_UP_SECONDS = 0.5
 FENCED = "a later instance of this adapter has taken over; this one stops and may send nothing more"
+_SILENT = logging.Logger("librdkafka")  # noqa: LOG001 - of no tree, so that nothing is ever told
+_SILENT.addHandler(logging.NullHandler())
 _FENCED = (LibraryError._FENCED, LibraryError.PRODUCER_FENCED, LibraryError.INVALID_PRODUCER_EPOCH)  # noqa: SLF001
 LINGER_MS = 0  # a lone event is sent at once; under load, batches form while the one before is in flight
 
@@ -136,6 +139,7 @@ def transactional(settings: KafkaSettings, transactional_id: str, **options: Any
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "partitioner": "murmur2_random",  # Kafka's own
+            "logger": _SILENT,  # it would tell on stderr of being fenced, which is raised
             "error_cb": lambda _error: None,  # each call raises what concerns it; without this, callbacks would too
             **options,
         }

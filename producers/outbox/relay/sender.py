@@ -1,7 +1,7 @@
 """Records to Kafka, a transaction at a time, under the id of the register and shard."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -43,7 +43,7 @@ class Sender:
         Raises Fenced, BrokerUnavailable.
         """
         self._offsets = {}
-        with kafka.told_plainly(self._settings):
+        with kafka.told_plainly(self._settings), _itself():
             self._producer.begin_transaction()
             crash_point("outbox.begun")
             self._produce(records)
@@ -56,10 +56,10 @@ class Sender:
 
     def close(self) -> None:
         """End an open transaction, so that nobody has to wait for its timeout, and drop what is queued."""
-        with suppress(KafkaException):
+        with suppress(KafkaException, SystemError):
             self._producer.purge()
             self._producer.abort_transaction(1.0)
-        self._producer.flush(1.0)
+            self._producer.flush(1.0)
 
     def _produce(self, records: Iterable[KafkaRecord]) -> None:
         produce: Any = self._producer.produce  # its declared headers are a list of a wider, invariant type
@@ -80,6 +80,17 @@ class Sender:
         if error is None:
             partition = message.partition()
             self._offsets[partition] = max(message.offset(), self._offsets.get(partition, 0))
+
+
+@contextmanager
+def _itself() -> Iterator[None]:
+    """Raise a fatal error as such: where it meets a delivery report, the library raises SystemError because of it."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        raise
 
 
 def _producer(settings: KafkaSettings, topic: TopicName, shard: int, compression: str) -> Producer:
