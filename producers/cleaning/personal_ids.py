@@ -14,6 +14,7 @@ PROVINCES = frozenset(
     "089 091 092 093 094 095 096".split()
 )
 SEPARATORS = r"[\s.\-–]"
+UNKNOWN = rf"^(?:{'|'.join(f'{code:03d}' for code in range(100) if f'{code:03d}' not in PROVINCES)})[0-9]{{9}}$"
 DIGITS = r"^'?([0-9]+)(?:\.0)?$"
 
 
@@ -23,23 +24,24 @@ def _digits(column: pl.Expr) -> pl.Expr:
     return pl.when(bare.str.contains(DIGITS)).then(bare.str.replace(DIGITS, "${1}")).otherwise(column)
 
 
-def _unknown(_: pl.Expr, after: pl.Expr) -> pl.Expr:
-    prefix = after.str.slice(0, 3)
-    return after.str.contains(r"^0[0-9]{11}$") & ~prefix.is_in(sorted(PROVINCES))
-
-
 PERSONAL_ID = Rule(
     name="personal_id",
     says="removes separators from a personal number; doubts one whose first three digits are no province's",
     clean=_digits,
     doubts=(
-        Doubt("unknown_prefix", "a personal number that starts with a province's code; look for a typo", _unknown),
+        Doubt(
+            "unknown_prefix",
+            "a personal number that starts with a province's code; look for a typo",
+            lambda _, after: after.str.contains(UNKNOWN),
+        ),
     ),
+    where=rf"[^0-9]|{UNKNOWN}",
 )
 LOST_ZEROS = Rule(
     name="lost_zeros",
     says="gives a personal number of 10 or 11 digits back the zeros that a spreadsheet took; doubts each of them",
-    clean=lambda column: pl.when(column.str.contains(r"^[0-9]{10,11}$")).then(column.str.zfill(12)).otherwise(column),
+    clean=lambda column: column.str.zfill(12),
+    where=r"^[0-9]{10,11}$",
     doubts=(
         Doubt(
             "lost_zeros",
