@@ -45,7 +45,7 @@ class OldWard:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    old: str
+    old: str | None
     new: str | None
     split: bool
 
@@ -91,12 +91,14 @@ def _old(cell: str) -> _Found | None:
     if ward is None:
         return _Found(old, None, split=False)
     new = said if said in ward.successors else ward.successors[0] if ward.whole else None
-    return _Found(old, new, split=new is None)
+    return _Found(old or None, new, split=new is None)
 
 
 def _named(cell: str) -> str | None:
+    """The old code; Côn Đảo was a district without wards, and without a code of one."""
     ward, _, district = cell.partition(",")
-    return _old_names().get((_unit(ward), _unit(district.split(",")[0])))
+    names = _unit(ward), _unit(district.split(",")[0])
+    return _old_names().get(names if names[1] else ("", names[0]))
 
 
 def _new(cell: str) -> str | None:

@@ -223,6 +223,7 @@ EXAMPLES = {
             ("25741 26740", None),
             ("99999", None),
             ("Phường Bến Nghé, Quận 1", "26740"),
+            ("Huyện Côn Đảo", "26732"),
             ("P. Bến Nghé, Q.1", "26740"),
             ("Phường 01, Quận 3", "27154"),
             ("P1, Q3", "27154"),
@@ -324,8 +325,8 @@ def test_doubted_values_go_through_and_are_named(rules, value, reasons):
 
 
 def test_old_code_is_kept_whether_or_not_the_ward_was_split():
-    account = run(PARSERS["old_ward"], "25744", "25741", "99999", "Phường Bến Nghé, Quận 1")
-    assert account.also["old_ward_code"].to_list() == ["25744", "25741", "99999", "26740"]
+    account = run(PARSERS["old_ward"], "25744", "25741", "99999", "Phường Bến Nghé, Quận 1", "Huyện Côn Đảo")
+    assert account.also["old_ward_code"].to_list() == ["25744", "25741", "99999", "26740", None]
 
 
 def test_every_old_ward_that_went_whole_is_converted_to_a_ward_in_force_and_no_split_one_is():
