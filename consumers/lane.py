@@ -8,11 +8,11 @@ partitions a successor has claimed is refused by the database.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 import polars as pl
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,21 +33,38 @@ from consumers.route import Route
 from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot
 from consumers.thread import StoreThread
 
-FETCH_BYTES = 4 * 1024 * 1024  # a partition's share of one fetch; twelve of them bound what waits in memory
+FETCH_BYTES = 1024 * 1024  # a partition's share of one fetch; twelve of them bound what waits in memory
 IDLE_MS = 200  # how soon a stop is noticed; an event that arrives ends the wait at once
 GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
+FEW = 200  # records; their decoding takes no longer than handing it to a thread
 TOUCH_SECONDS = 60.0  # how often a quiet lane says that it is still caught up
 
 
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 Decode = Callable[[Reading, Records], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class Haul:
+    """What was fetched at one go, and where each partition then stands."""
+
+    runs: Sequence[Run]
+    count: int
+    """Records, those before the position included."""
+    offsets: dict[Partition, int]
 
 
 @dataclass(slots=True)
 class Chunk:
-    """What one gathering came to: records in order per partition, and where each partition now stands."""
+    """Records in order per partition, and where each partition stands behind them."""
 
     records: Records
     offsets: dict[Partition, int]
+
+    @classmethod
+    def of(cls, haul: Haul) -> Self:
+        return cls(Records.of(haul.runs), haul.offsets)
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """The first half of the records ends, in each partition, where the second begins."""
@@ -86,8 +103,10 @@ class Lane:
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None
         self._touched = time.monotonic()
-        self._run_size = max_batch
-        """Records of the largest batch that came last."""
+        self._hauling: asyncio.Task[Haul] | None = None
+        self._decoding = False
+        self._run_size = max_batch // 4
+        """Records of the largest run so far; before the first, a guess."""
         self.positions: dict[Partition, Position] = {}
         """As last committed."""
         self._sent: dict[Partition, int] = {}
@@ -111,10 +130,13 @@ class Lane:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._pending is not None:
-            await asyncio.wait({self._pending})
-            if not self._pending.cancelled():
-                self._pending.exception()  # seen: whoever ran the lane has it already, or is leaving for another reason
+        if self._hauling is not None:
+            self._hauling.cancel()
+        for task in (self._hauling, self._pending):
+            if task is not None:
+                await asyncio.wait({task})
+                if not task.cancelled():
+                    task.exception()  # seen: whoever ran the lane has it already, or is leaving for another reason
         await self._stack.aclose()
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> None:
@@ -140,22 +162,41 @@ class Lane:
         return all(self.positions[at].next_offset >= offset for at, offset in offsets.items())
 
     async def run(self, until: Callable[[], bool] | None = None, moved: Callable[[], None] | None = None) -> None:
-        """Read and commit until ``until()`` holds or ``stop`` is set; what was taken is committed before it returns.
+        """Read and commit until ``until()`` holds or ``stop`` is set; what was decoded is committed before it returns.
 
         Raises Fenced when a successor owns a partition, ClusterMismatch, Unavailable; the store then stands as after
         the last commit.
         """
         while not self.stop.is_set() and not (until is not None and until()):
-            chunk = await self._gather()
+            haul = await self._hauled()
+            if haul is None:
+                continue
+            chunk = await _run(haul.count, Chunk.of, haul)
             await self._learn(chunk.records)
-            batch = self._batch(chunk, self._sent) if self._worth(chunk) else None
+            batch = await _run(haul.count, self._batch, chunk, self._sent) if self._worth(chunk) else None
             await self._settle()
             if batch is not None:
                 self._sent, self._touched = chunk.offsets, time.monotonic()
                 self._pending = asyncio.create_task(self._commit(chunk, batch), name=f"commit {self._name}")
+                await asyncio.sleep(0)  # the database begins now, not when this loop next has to wait
+            self._decoding = False
             if moved is not None:
                 moved()
         await self._settle()
+
+    async def _hauled(self) -> Haul | None:
+        """The next haul, the one after it being fetched from now on; None when a commit ended before anything came."""
+        self._hauling = self._hauling or asyncio.create_task(self._haul(), name=f"fetch {self._name}")
+        waited = {self._hauling} if self._pending is None else {self._hauling, self._pending}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not self._hauling.done():
+            await self._settle()
+            return None
+        hauling, self._hauling = self._hauling, None
+        haul = hauling.result()
+        self._decoding = True
+        self._hauling = asyncio.create_task(self._haul(), name=f"fetch {self._name}")
+        return haul
 
     async def _settle(self) -> None:
         """Wait for the batch that the database works on; raises what it raised."""
@@ -163,22 +204,22 @@ class Lane:
             pending, self._pending = self._pending, None
             await pending
 
-    async def _gather(self) -> Chunk:
+    async def _haul(self) -> Haul:
+        """A lone event at once; while an earlier haul is at work, what arrives until that is done."""
         runs: list[Run] = []
         count = 0
         with kafka.told_plainly(self._settings):
             while not self.stop.is_set():
-                busy = self._pending is not None and not self._pending.done()
+                busy = self._decoding or (self._pending is not None and not self._pending.done())
                 got = await self._fetch(GATHER_MS if busy or count else IDLE_MS, self._max_batch - count)
                 runs += got
                 count += sum(run.count for run in got)
                 if count >= self._max_batch or not busy:
                     break
-        offsets = {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions}
-        return Chunk(Records.of(runs), offsets)
+        return Haul(runs, count, {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions})
 
     async def _fetch(self, timeout_ms: int, room: int) -> list[Run]:
-        """A run more than fits at most, if they are of one size."""
+        """What fits, and at most a run more; a run may not be larger than all before it, or it is one at a time."""
         most = max(room // self._run_size, 1)
         try:
             got = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
@@ -188,7 +229,7 @@ class Lane:
             ) from error
         runs = [run for of_partition in got.values() for run in of_partition]
         if runs:
-            self._run_size = max(run.count for run in runs)
+            self._run_size = max(self._run_size, *(run.count for run in runs))
         return runs
 
     def _worth(self, chunk: Chunk) -> bool:
@@ -302,6 +343,13 @@ class Lane:
             for at in self._route.partitions
         ]
         return sum(max(high - stable, 0) for high, stable in pairs if high is not None and stable is not None)
+
+
+async def _run(records: int, work: Callable[Given, Answer], *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+    """Work on so many records; on many in a thread, so that fetching goes on."""
+    if records <= FEW:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def _kafka(at: Partition) -> TopicPartition:

@@ -73,15 +73,10 @@ def _written(frame: pl.DataFrame) -> bytes:
 def _is_unambiguous(text: bytes, frame: pl.DataFrame) -> bool:
     """Whether no value holds a special character: there are just as many as the format itself has put there.
 
-    Four passes over the bytes cost half of looking into every value.
+    A pass over the bytes costs a third of looking into every value.
     """
     nulls = sum(series.null_count() for series in frame.get_columns())
-    return (
-        text.count(b"\n") == frame.height
-        and text.count(b"\t") == frame.height * (frame.width - 1)
-        and text.count(b"\\") == nulls
-        and b"\r" not in text
-    )
+    return len(text) - len(text.translate(None, b"\t\n\r\\")) == frame.height * frame.width + nulls
 
 
 def _escaped(frame: pl.DataFrame) -> pl.DataFrame:

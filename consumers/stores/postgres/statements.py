@@ -222,6 +222,10 @@ GRAVES_FROM_DEAD = """INSERT INTO _lienthong_graves AS grave (register, hash, ve
 BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Whatever the server's default: what is read after a lock must be what its last holder left."""
 
+COMMIT_SOON = "SET LOCAL synchronous_commit = off"
+"""For a shadow: a server that crashes may lose its last batches, but with their positions, and they are read again. The
+swap waits for the disk, and so for all before it."""
+
 LOCK_REGISTER = "SELECT phase, filling, generation FROM _lienthong_registers WHERE register = %s FOR"
 """``SHARE`` for a batch, ``UPDATE`` for what changes tables; always before any other lock of the register's."""
 

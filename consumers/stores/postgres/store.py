@@ -26,7 +26,7 @@ from consumers.stores.shape import check_names
 
 
 class PostgresStore(PostgresReader):
-    """A ``Store``. ``synchronous_commit`` is the server's own: what was committed is not lost."""
+    """A ``Store``. ``synchronous_commit`` is the server's own: what was committed to the live tables is not lost."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, read_only=False)

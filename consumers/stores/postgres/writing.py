@@ -48,6 +48,8 @@ class Writing:
         numbers = [move.at.partition for move in batch.advances]
         with connection.pipeline():
             connection.execute(sql.BEGIN)
+            if slot is Slot.SHADOW:
+                connection.execute(sql.COMMIT_SOON)
             locked = connection.execute(f"{sql.LOCK_REGISTER} SHARE", [register], prepare=True)
             held = connection.execute(sql.LOCK_POSITIONS, [register, slot, topics, numbers], prepare=True)
             graves = connection.execute(sql.HAS_GRAVES, [register], prepare=True)
