@@ -14,6 +14,8 @@ CrashPoint = Literal[
     "filediff.sent",  # its records are on the broker, uncommitted
     "filediff.committed",  # Kafka has committed, the state does not know it
     "filediff.recorded",  # the state knows it
+    "inbox.reported",  # a file is published and its report is in its place, the file is not
+    "inbox.moved",  # the file is
     "outbox.taken",  # this relay owns the shard, and has not fenced the one before
     "outbox.synchronised",  # what the topic holds already is known
     "outbox.begun",  # a transaction is open, nothing is in it

@@ -20,6 +20,10 @@ doubted = Counter(
     "Values that went out and that somebody should look at.",
     ["register", "agency", "reason"],
 )
+inbox_files = Counter(
+    "lienthong_inbox_files_total", "Files put away, by outcome: done, failed.", ["register", "outcome"]
+)
+inbox_waiting = Gauge("lienthong_inbox_waiting_files", "Files that lay in the inbox at the last look.", ["folder"])
 publish_seconds = Histogram(
     "lienthong_publish_seconds", "From publish() to Kafka's acknowledgement.", ["register"], buckets=LATENCY_BUCKETS
 )
