@@ -20,7 +20,7 @@ from bus.names import AgencyCode, TopicName
 from bus.registry import open_registry
 from producers.decoder import Decoder
 from producers.filediff import refusals
-from producers.filediff.context import context_of
+from producers.filediff.context import context_of, lists_of
 from producers.filediff.diff import KEY, PRINT, Before, Plan
 from producers.filediff.encoding import key_slices, slices
 from producers.filediff.header import check_header, check_mapped
@@ -132,7 +132,7 @@ def _mapping(job: FileJob, reader: Reader, release: Release) -> Mapping | None:
     if job.mapping is None:
         check_header(name, header, release.schema, job.delimiter, partial=job.partial)
         return None
-    mapping = Mapping.load(job.mapping, release.schema)
+    mapping = Mapping.load(job.mapping, release.schema, lists_of(job.schemas))
     check_mapped(name, header, mapping, job.delimiter, partial=job.partial)
     return mapping
 

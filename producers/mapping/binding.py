@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bus.errors import ConfigInvalid
-from bus.schema.codes import load_codes
+from bus.schema.agreements import Codes
 from bus.schema.fields import RegisterSchema
 from producers.cleaning.codes import codes, default
 from producers.cleaning.dates import COMMON, COMMON_TIMES, dates, timestamps
@@ -31,7 +31,7 @@ class Target:
     """Fields that its rules fill beside it: (as the rule calls it, as the register does)."""
 
 
-def bind(file: MappingFile, schema: RegisterSchema, name: str) -> tuple[Target, ...]:
+def bind(file: MappingFile, schema: RegisterSchema, lists: Codes, name: str) -> tuple[Target, ...]:
     """In the register's order. Raises ConfigInvalid with file, key and remedy where the two do not fit."""
     if file.register_name != schema.register:
         raise ConfigInvalid(
@@ -49,14 +49,14 @@ def bind(file: MappingFile, schema: RegisterSchema, name: str) -> tuple[Target, 
         raise ConfigInvalid(
             f"{name}: fields.{missing[0]}: missing; {schema.register} cannot be without it: map a column, or a constant"
         )
-    made = [_target(file, column, name) for column in known.values() if column.name in file.fields]
+    made = [_target(file, column, lists, name) for column in known.values() if column.name in file.fields]
     return tuple(_alone(made, known, name))
 
 
-def _target(file: MappingFile, column: Column, name: str) -> Target:
+def _target(file: MappingFile, column: Column, lists: Codes, name: str) -> Target:
     given = file.fields[column.name]
     where = f"{name}: fields.{column.name}"
-    _check_codes(given, column, where)
+    _check_codes(given, column, lists, where)
     _check_kind(given, column, where)
     rules = tuple(_rules(given, file.source, column))
     return Target(
@@ -89,10 +89,10 @@ def _rules(given: FieldRule, source: SourceForm, column: Column) -> Iterator[Rul
         yield default(given.default)
 
 
-def _check_codes(given: FieldRule, column: Column, where: str) -> None:
+def _check_codes(given: FieldRule, column: Column, lists: Codes, where: str) -> None:
     if column.field.codes is None:
         return
-    allowed = load_codes()[column.field.codes].current
+    allowed = lists[column.field.codes].current
     told = [
         ("constant", given.constant),
         ("default", given.default),

@@ -11,6 +11,8 @@ import polars as pl
 
 from bus.errors import ConfigInvalid
 from bus.names import RegisterName
+from bus.schema.agreements import Codes
+from bus.schema.codes import load_codes
 from bus.schema.fields import RegisterSchema
 from producers.cleaning import Account, clean
 from producers.cleaning.dossier_codes import DATE_DIFFERS, date_differs
@@ -57,19 +59,22 @@ class Mapping:
     file: MappingFile
 
     @classmethod
-    def load(cls, path: str | Path, schema: RegisterSchema) -> Self:
-        """Raises ConfigInvalid with file, key and remedy, such as for an unknown rule or a code outside its list."""
+    def load(cls, path: str | Path, schema: RegisterSchema, codes: Codes | None = None) -> Self:
+        """Raises ConfigInvalid with file, key and remedy, such as for an unknown rule or a code outside its list.
+
+        ``codes`` are the lists to hold it against, the shipped ones by default.
+        """
         file, text = read_mapping(Path(path))
-        return cls._bound(file, text, schema, str(path))
+        return cls._bound(file, text, schema, str(path), codes)
 
     @classmethod
-    def of(cls, raw: dict[str, Any], schema: RegisterSchema, name: str = "mapping") -> Self:
+    def of(cls, raw: dict[str, Any], schema: RegisterSchema, name: str = "mapping", codes: Codes | None = None) -> Self:
         """The same from the file's content."""
-        return cls._bound(parse_mapping(raw, name), repr(raw), schema, name)
+        return cls._bound(parse_mapping(raw, name), repr(raw), schema, name, codes)
 
     @classmethod
-    def _bound(cls, file: MappingFile, text: str, schema: RegisterSchema, name: str) -> Self:
-        return cls(name, text, schema.register, file.source, bind(file, schema, name), file)
+    def _bound(cls, file: MappingFile, text: str, schema: RegisterSchema, name: str, codes: Codes | None) -> Self:
+        return cls(name, text, schema.register, file.source, bind(file, schema, codes or load_codes(), name), file)
 
     def check(self, columns: Iterable[str], source: str = "the source") -> tuple[str, ...]:
         """The source's columns that no field is made of. Raises ConfigInvalid where one is missing or ambiguous."""
