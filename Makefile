@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-full lint format models bench lock clean
+.PHONY: help demo test test-full lint format models soak bench lock clean
 
 help: ## What can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ format: $(READY) ## Format the code and mend what can be mended
 
 models: $(READY) ## Generate the pydantic models again from the .avsc files
 	$(BIN)/lienthong schemas models
+
+soak: $(READY) ## The outbox's long proofs: eight writers for a minute, 200 kills
+	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 $(BIN)/pytest --timeout 1800 \
+		tests/integration/test_outbox.py tests/fault/test_outbox_kill.py -k "eight_writers or at_random"
 
 bench: $(READY) ## Measure every path beside its peers; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks

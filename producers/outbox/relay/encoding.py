@@ -64,7 +64,7 @@ class RowEncoder:
                 done.append(seq)
                 ops.append(kind)
             else:
-                self._rare(row, batch)
+                self._rare(Row._make(row), batch)
         return batch
 
     def _rare(self, row: Row, batch: Batch) -> None:

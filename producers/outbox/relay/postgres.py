@@ -7,7 +7,7 @@ a closed set: chunks of it may be read ahead of the marks, and nothing can still
 import os
 import select
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -53,6 +53,7 @@ FROM (
 WHERE before < %s
 ORDER BY version, seq"""
 LOWEST = -(2**63)
+PAYLOAD = Row._fields.index("payload")
 
 
 class PostgresSource(PlainSource):
@@ -86,18 +87,29 @@ class PostgresSource(PlainSource):
         self._notified = False
         with self._told(), self._reading, self._connection.cursor(binary=True) as cursor:
             bound = cursor.execute(BOUND).fetchone()[0]  # type: ignore[index]
-            after = (LOWEST, 0)
-            while rows := self._next(cursor, bound, after):
+            after, more = (LOWEST, 0), True
+            while more and (rows := self._next(cursor, bound, after)):
                 yield rows
-                after = rows[-1].version, rows[-1].seq
+                last = Row._make(rows[-1])
+                after = last.version, last.seq
+                more = self._full(rows)
 
     def _next(self, cursor: "psycopg.Cursor[Any]", bound: str, after: tuple[int, int]) -> list[Row]:
         share = self._share
         cursor.execute(self._chunk, (share.aggregatetype, *after, bound, share.rows, share.bytes), prepare=True)
-        return [Row._make(row) for row in cursor.fetchall()]
+        return cast("list[Row]", cursor.fetchall())  # plain tuples in Row's order: naming them all would take its time
+
+    def _full(self, rows: Sequence[Any]) -> bool:
+        """Whether there may be more than these."""
+        return len(rows) >= self._share.rows or sum(len(row[PAYLOAD] or b"") for row in rows) >= self._share.bytes
 
     def mark(self, connection: Connection, marks: Marks, *, delete: bool) -> None:
-        """By row numbers in one statement: the numbers travel as an array."""
+        """By row numbers in one statement: the numbers travel as an array.
+
+        Not flushed to disk at once: marks that a crash of the server loses are made anew from the topic, from the
+        positions that were lost with them on.
+        """
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
         done = f"DELETE FROM {OUTBOX}" if delete else f"UPDATE {OUTBOX} SET sent_at = clock_timestamp()"
         connection.exec_driver_sql(f"{done} WHERE seq = ANY(%s::bigint[])", (list(marks.sent),))
         super().mark(connection, Marks((), marks.parked), delete=delete)
