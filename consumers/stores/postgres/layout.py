@@ -32,7 +32,7 @@ def restart_feed_after_restore(connection: psycopg.Connection) -> None:
         "AND split_part(value, '.', 1)::xid8 > pg_current_xact_id() UNION ALL "
         "SELECT FROM _lienthong_changes WHERE xid > pg_current_xact_id() LIMIT 1), "
         "gone AS (DELETE FROM _lienthong_changes WHERE EXISTS (SELECT FROM ahead)) "
-        "UPDATE _lienthong_meta SET value = CASE name WHEN 'era' THEN %s ELSE '0.0' END "
+        "UPDATE _lienthong_meta SET value = CASE name WHEN 'era' THEN %s ELSE '0.0.0' END "
         "WHERE name IN ('era', 'changes_floor') AND EXISTS (SELECT FROM ahead)",
         [new_era()],
     )

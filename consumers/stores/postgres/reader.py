@@ -154,21 +154,27 @@ class PostgresReader:
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
         with self._session.connected() as connection:
             era, floor, ceiling, _ = _feed(connection)
-            start: tuple[int, ...] = (0, 0)
+            start: tuple[int, ...] = (0, 0, 0)
             if after is not None:
                 start = Cursor.read(after, era=era, floor=floor, ceiling=ceiling).place
-            found = connection.execute(sql.CHANGES, [str(start[0]), start[1], limit]).fetchall()
+            at = {"xid": str(start[0]), "n": start[1], "place": start[2], "limit": limit}
+            found = connection.execute(sql.CHANGES, at).fetchall()
         return [
             Change(
-                str(Cursor(era, (int(xid), n))), RegisterName(register), key, op, version, recorded_at.astimezone(UTC)
+                str(Cursor(era, (int(xid), n, place))),
+                RegisterName(register),
+                key,
+                op,
+                version,
+                recorded_at.astimezone(UTC),
             )
-            for xid, n, register, key, op, version, recorded_at in found
+            for xid, n, place, register, key, op, version, recorded_at in found
         ]
 
     def latest_cursor(self) -> str:
         with self._session.connected() as connection:
             era, _, _, oldest_open = _feed(connection)
-        return str(Cursor(era, (oldest_open, 0)))
+        return str(Cursor(era, (oldest_open, 0, 0)))
 
 
 def is_laid_out(connection: psycopg.Connection, name: str) -> bool:
@@ -248,5 +254,5 @@ def _feed(connection: psycopg.Connection) -> tuple[str, tuple[int, ...], tuple[i
         "SELECT (SELECT value FROM _lienthong_meta WHERE name = 'era'), "
         "(SELECT value FROM _lienthong_meta WHERE name = 'changes_floor'), "
         "pg_snapshot_xmax(pg_current_snapshot())::text, pg_snapshot_xmin(pg_current_snapshot())::text"
-    ).fetchone() or ("", "0.0", "0", "0")
-    return era, tuple(map(int, floor.split("."))), (int(last), 0), int(oldest_open)
+    ).fetchone() or ("", "0.0.0", "0", "0")
+    return era, tuple(map(int, floor.split("."))), (int(last), 0, 0), int(oldest_open)

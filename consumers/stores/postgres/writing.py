@@ -78,7 +78,7 @@ class Writing:
             put = self._put(puts, staged=staged, feed=facts.ready)
             buried = self._bury(intake.deletes, facts)
             self._move(Slot.LIVE, batch)
-        applied = (put.rowcount if put else 0) + (one(buried) if buried else 0)
+        applied = (one(put) if put else 0) + (one(buried) if buried else 0)
         outcome = Outcome(applied, intake.height - applied)
         self._commit(Slot.LIVE, batch, {"applied": outcome.applied, "stale": outcome.stale})
         return outcome

@@ -182,8 +182,8 @@ def test_feed_waits_for_a_transaction_that_began_before_and_may_still_commit(two
     with psycopg.connect(postgres_database) as slow:
         slow.execute("SELECT pg_current_xact_id()")
         slow.execute(
-            "INSERT INTO _lienthong_changes (register, key, op, version, recorded_at) "
-            "VALUES ('resident.identity', 'slow', 'UPSERT', 1, now())"
+            "INSERT INTO _lienthong_changes (register, keys, versions, recorded) "
+            "VALUES ('resident.identity', '{slow}', '{1}', ARRAY[now()])"
         )
         first.send(upsert("fast", 1))
         second.send(upsert("faster", 1))
@@ -198,8 +198,8 @@ def test_feed_counts_transactions_as_numbers(two, postgres_database):
     with psycopg.connect(postgres_database, autocommit=True) as admin:
         for xid in ("100", "9", "10"):
             admin.execute(
-                "INSERT INTO _lienthong_changes (xid, register, key, op, version, recorded_at) "
-                "VALUES (%s, 'resident.identity', %s, 'UPSERT', 1, now())",
+                "INSERT INTO _lienthong_changes (xid, register, keys, versions, recorded) "
+                "VALUES (%s, 'resident.identity', ARRAY[%s], '{1}', ARRAY[now()])",
                 [xid, xid],
             )
     found = two[0].changes(None, 2)
