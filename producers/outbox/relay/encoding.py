@@ -4,7 +4,7 @@ Rows with final bytes only get their headers; rows of other languages are valida
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -18,12 +18,15 @@ from bus.names import AgencyCode
 from bus.schema.fields import Field, Record
 from producers.admission import MAX_EVENT_BYTES, key_refusals, refuse, state_refusals
 from producers.lane import too_large
+from producers.outbox.relay import bulk
 from producers.outbox.relay.row import Row
 from producers.outbox.table import BYTES, JSON, TOMBSTONE
 from producers.outbox.types import read_moment
 from producers.release import Release
 
 REASON_LENGTH = 400
+BULK_ROWS = 64  # fewer are sooner done one by one
+SLICE_ROWS = 1_000  # what one strange row leaves to the row way
 OPS = tuple(str(op) for op in Op)
 
 KafkaRecord = tuple[bytes, bytes | None, Headers]
@@ -47,16 +50,18 @@ class RowEncoder:
     agency: AgencyCode
     release: Release
 
-    def encode(self, rows: Iterable[Row]) -> Batch:
+    def encode(self, rows: Sequence[Row]) -> Batch:
         """The rows' records in order."""
-        batch = Batch()
-        records, done, ops = batch.records, batch.done, batch.ops
+        batch, encoded = Batch(), self._in_bulk(rows)
+        records, done, ops, limit = batch.records, batch.done, batch.ops, MAX_EVENT_BYTES
         spec, content = ("ce_specversion", b"1.0"), ("content-type", CONTENT_TYPE)
         source = ("ce_source", b"/agencies/" + self.agency.encode())
         kinds = {op: ("ce_type", f"vn.lienthong.{self.register.name}.{op.lower()}".encode()) for op in OPS}
         for row in rows:
             seq, key, event_id, kind, form, payload, _version, traceparent, *_ = row
-            if form == BYTES and payload and payload[0] == 0 and kind in kinds and key:
+            if encoded and seq in encoded:
+                form, payload = BYTES, encoded[seq]
+            if form == BYTES and payload and payload[0] == 0 and len(payload) <= limit and kind in kinds and key:
                 headers = [spec, (EVENT_ID, event_id), source, kinds[kind], content]
                 if traceparent:
                     headers.append(("traceparent", traceparent.encode()))
@@ -66,6 +71,15 @@ class RowEncoder:
             else:
                 self._rare(Row._make(row), batch)
         return batch
+
+    def _in_bulk(self, rows: Sequence[Row]) -> dict[int, bytes]:
+        """Final bytes by row number, of JSON rows where there are many."""
+        found: dict[int, bytes] = {}
+        upserts = [Row._make(row) for row in rows if row[4] == JSON and row[3] == Op.UPSERT]
+        if len(upserts) >= BULK_ROWS and bulk.fits(self.release.schema):
+            for start in range(0, len(upserts), SLICE_ROWS):
+                found |= bulk.values(self.register, self.agency, self.release, upserts[start : start + SLICE_ROWS])
+        return found
 
     def _rare(self, row: Row, batch: Batch) -> None:
         try:
@@ -81,6 +95,8 @@ class RowEncoder:
         if row.type == TOMBSTONE and row.payload is None:
             event = self._event(row, Op.DELETE, None)
             return [(row.key, None, tombstone_headers(event, row.traceparent))]
+        if row.payload is not None and len(row.payload) > MAX_EVENT_BYTES:
+            raise too_large(self.register.name, len(row.payload))
         if row.format != JSON:
             raise self._bad("format", "final bytes that start with 0, or the format json")
         if row.type not in OPS:

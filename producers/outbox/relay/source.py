@@ -57,6 +57,8 @@ class Marks:
 
 
 class Source(Protocol):
+    """Rows are looked for by plain reads and changed by their numbers: no agency's transaction waits for long."""
+
     def sweep(self) -> Generator[list[Row]]:
         """Unsent rows in order, a chunk at a time. A chunk may be asked for before the one before is marked."""
         ...
@@ -108,21 +110,23 @@ class PlainSource:
 
     def mark_known(self, connection: Connection, known: Known) -> int:
         outbox, count = self._tables.outbox, 0
-        now = moment(datetime.now(UTC), self._engine.dialect.name)
         for tombstones in (False, True):
             ids = [event_id.decode() for event_id, tombstone in known if tombstone is tombstones]
             kind = (outbox.c.type == TOMBSTONE) if tombstones else (outbox.c.type != TOMBSTONE)
             for start in range(0, len(ids), MARK_ROWS):
                 some = outbox.c.id.in_(ids[start : start + MARK_ROWS])
-                marked = update(outbox).where(*_unsent(self._tables, self._share), kind, some).values(sent_at=now)
-                count += connection.execute(marked).rowcount
+                found = select(outbox.c.seq).where(*_unsent(self._tables, self._share), kind, some)
+                numbers = list(connection.execute(found).scalars())
+                self.mark(connection, Marks(numbers, ()), delete=False)
+                count += len(numbers)
         return count
 
     def housekeeping(self, keep: timedelta) -> None:
         outbox = self._tables.outbox.c
         with told_plainly(self._engine), self._engine.begin() as connection:
-            lost = update(self._tables.outbox).where(*_unsent(self._tables, self._share), outbox.version.is_(null()))
-            connection.execute(lost.values(parked=NO_VERSION))
+            lost = select(outbox.seq).where(*_unsent(self._tables, self._share), outbox.version.is_(null()))
+            numbers = list(connection.execute(lost.limit(PRUNE_ROWS)).scalars())
+            self.mark(connection, Marks((), [(seq, NO_VERSION) for seq in numbers]), delete=False)
         prune(self._engine, self._tables, self._share, keep)
 
     def waiting(self) -> Waiting:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 
+from bus.bulk import BulkEncoder
 from bus.catalog import load_catalog
 from bus.codec import Encoder, decode, parse
 from bus.errors import ConfigInvalid
@@ -37,7 +38,9 @@ DEBEZIUM = ("id", "aggregatetype", "aggregateid", "type", "payload")
 def encoder():
     schema = load_register(IDENTITY)[-1]
     parsed = parse(json.loads(schema.text))
-    release = Release(schema, SchemaId(7), Encoder(SchemaId(7), parsed), None)
+    release = Release(
+        schema, SchemaId(7), Encoder(SchemaId(7), parsed), BulkEncoder(SchemaId(7), json.loads(schema.text))
+    )
     return RowEncoder(load_catalog().register(IDENTITY), POLICE, release)
 
 
@@ -95,6 +98,7 @@ def test_json_becomes_the_event_that_a_publisher_would_send(encoder):
         (row(person(1, sex="zzz")), "sex:"),
         (row(person(1, extra="zzz")), "extra: unknown"),
         (row(person(1), "REPLACE"), "type: expected one of"),
+        (row(b"\0" * 1_000_000, form="bytes"), "bytes; expected at most"),
         (row(person(1), form="xml"), "format: expected"),
         (row({}, "MERGE"), "payload: expected for a merge"),
         (row({"replaced_by": "079085000001"}, "MERGE"), "replaced_by: expected another key"),
@@ -106,6 +110,23 @@ def test_a_row_that_cannot_be_sent_is_parked_with_a_reason_that_shows_no_value(e
     batch = encoder.encode([bad, row(person(3), number=3, seq=9)])
     ((_seq, _id, reason),) = batch.parked
     assert (named in reason, "zzz" in reason.split(named)[-1], batch.done) == (True, False, [9])
+
+
+@pytest.mark.parametrize(
+    "bad", [{}, {"sex": "zzz"}, {"sex": 7}, {"extra": 1}, {"full_name": "\ud800"}, {"personal_id": "0"}]
+)
+def test_many_json_rows_at_once_give_what_each_gives_alone(encoder, bad):
+    rows = [row(person(n), number=n, seq=n, version=n + 9) for n in range(1, 101)]
+    rows[50] = row(person(51) | bad, number=51, seq=51)
+    rows[60] = row(b"null", number=61, seq=61)
+    rows[70] = row(None, "DELETE", number=71, seq=71)
+    rows[80] = row({name: value for name, value in person(81).items() if value is not None}, number=81, seq=81)
+    for some in (rows, rows[:60]):
+        alone = [encoder.encode([each]) for each in some]
+        batch = encoder.encode(some)
+        assert batch.records == [record for each in alone for record in each.records]
+        assert batch.done == [seq for each in alone for seq in each.done]
+        assert batch.parked == [parked for each in alone for parked in each.parked]
 
 
 def test_json_dates_are_read_as_such_and_what_is_none_is_left_for_the_rules():
