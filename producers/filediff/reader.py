@@ -21,7 +21,7 @@ from bus.errors import FileRefused
 from producers.admission import MAX_EVENT_BYTES
 from producers.filediff.lines import DOS_END, Lines
 
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 25_000  # twice as many would take 60 MB more and save no time
 MAX_ROW_LINES = 100  # a quote that is never closed costs this many lines of reading, and one line of data
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF8_BOM = b"\xef\xbb\xbf"
