@@ -92,7 +92,7 @@ def test_files_are_published_in_order_and_each_lies_in_done_or_failed_with_its_r
 
 
 @pytest.mark.parametrize(
-    "point", ["filediff.sent", "filediff.committed", "filediff.recorded", "inbox.reported", "inbox.moved"]
+    "point", ["filediff.committed", "inbox.reported", "inbox.moved"]
 )
 def test_killed_inbox_loses_nothing_and_sends_nothing_twice(office, kafka, topic_prefix, tmp_path, capsys, point):
     inbox = tmp_path / "inbox"

@@ -5,6 +5,7 @@ What must be true: the topic's last state per key is the export, and no event st
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from tests.producing import IDENTITY, events, person, prepare, registry_settings
 ONCE = ("filediff.synchronising", "filediff.synchronised")  # a run reads the topic once
 POINTS = [f"{name}:1" for name in NAMES] + [f"{name}:2" for name in NAMES if name not in ONCE]
 POINTS = [point for point in POINTS if point.startswith("filediff.")]
+KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
+"""How often a run is killed at random; ``make soak`` sets 200."""
+SOAK_ROWS = 50_000 if KILLS > 20 else 2_000
 DRIVER = """
 import asyncio, sys
 from bus import crashpoints
@@ -148,3 +152,23 @@ async def holds(kafka, prefix, before, wanted):
     for key in last:
         versions = [event.version for event in found if event.key == key]
         assert versions == sorted(set(versions))
+
+
+def test_run_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, tmp_path):
+    """Half of the people change, a tenth of them goes; each run is killed somewhere between its start and its end."""
+    asyncio.run(prepare(kafka, topic_prefix))
+    before = people(SOAK_ROWS)
+    asyncio.run(run(kafka, topic_prefix, tmp_path, export(tmp_path, before)))
+    tenth = SOAK_ROWS // 10
+    wanted = [row | {"full_name": "Huỳnh Thị Đổi"} if place % 2 else row for place, row in enumerate(before)][tenth:]
+    asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, wanted), transaction_events=SOAK_ROWS // 50)
+    chance = random.Random(1)  # noqa: S311 - the same kills in every run
+    for _ in range(KILLS):
+        command = [sys.executable, "-c", DRIVER, "", asked.model_dump_json()]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            try:
+                process.wait(chance.uniform(0.8, 2.5))
+            except subprocess.TimeoutExpired:
+                process.kill()
+    asyncio.run(run(kafka, topic_prefix, tmp_path, asked.file))
+    asyncio.run(holds(kafka, topic_prefix, before, wanted))
