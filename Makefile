@@ -40,9 +40,9 @@ format: $(READY) ## Format the code and mend what can be mended
 models: $(READY) ## Generate the pydantic models again from the .avsc files
 	$(BIN)/lienthong schemas models
 
-soak: $(READY) ## The outbox's long proofs: eight writers for a minute, 200 kills
+soak: $(READY) ## Long proofs: eight writers for a minute, 200 kills each of relay and file diff
 	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 $(BIN)/pytest --timeout 1800 \
-		tests/integration/test_outbox.py tests/fault/test_outbox_kill.py -k "eight_writers or at_random"
+		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
 
 bench: $(READY) ## Measure every path beside its peers; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks
