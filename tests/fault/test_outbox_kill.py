@@ -19,10 +19,10 @@ from tests.outbox import in_version_order, installed, outbox, relay_all, relay_s
 from tests.producing import IDENTITY, events, person, prepare
 
 POINTS = (
-    *("outbox.taken:1", "outbox.synchronised:1", "outbox.begun:2", "outbox.sent:1", "outbox.sent:2"),
-    *("outbox.committed:1", "outbox.committed:2", "outbox.marked:1", "outbox.marked:2"),
+    *("outbox.taken:1", "outbox.synchronised:1", "outbox.begun:1", "outbox.sent:1", "outbox.marked:1"),
+    *("outbox.committed:1", "outbox.committed:2"),
 )
-KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "3"))
+KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
 """How often a relay is killed at random; ``make soak`` sets 200."""
 DRIVER = """
 import sys
@@ -77,7 +77,7 @@ def test_relay_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, 
 def test_frozen_relay_that_was_taken_over_lands_nothing_when_it_thaws(kafka, topic_prefix, postgres, postgres_database):
     agency = outbox(kafka, topic_prefix)
     settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=7, lease_seconds=0.5)
-    for point in ("outbox.taken", "outbox.sent", "outbox.committed"):
+    for point in ("outbox.taken", "outbox.sent"):
         write(postgres, agency, 3)
         with run(settings, f"{point}:1:STOP") as older:
             try:
