@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.holding import holding
 from producers.outbox.relay.lease import Held, Lease, Positions
 from producers.outbox.relay.postgres import PostgresSource
+from producers.outbox.relay.row import Row
 from producers.outbox.relay.sender import Sender
 from producers.outbox.relay.settings import RelaySettings
 from producers.outbox.relay.source import Marks, PlainSource, Share, Source
@@ -282,35 +283,38 @@ class _Work:
     def _sweep(self, reading: ThreadPoolExecutor, marking: ThreadPoolExecutor, stop: threading.Event) -> bool:
         """Send all that one look finds; whether there was something."""
         chunks = self._source.sweep()
-        marked: Future[None] | None = None
+        marked: Future[None] = Future()
+        marked.set_result(None)
         rows = next(chunks, None)
         some = rows is not None
-        while rows:
+        while rows and not stop.is_set() and not self._lost.is_set():
+            if len(rows) < self._settings.transaction_rows:  # a change of threads costs a lone event more than it gains
+                sent = self._sent(rows)
+                marked.result()  # positions speak for all rows before them, so that marks are made one after another
+                self._mark(*sent)
+                rows = next(chunks, None)
+                continue
             ahead = reading.submit(next, chunks, None)
             try:
-                batch = self._encoder.encode(rows)
-                positions = self._send(batch)
-                if marked is not None:
-                    marked.result()
-                marked = marking.submit(self._mark, batch, positions)
+                sent = self._sent(rows)
+                marked.result()
+                marked = marking.submit(self._mark, *sent)
             finally:
                 rows = ahead.result()
-            if stop.is_set() or self._lost.is_set():
-                break
         chunks.close()
-        if marked is not None:
-            marked.result()
+        marked.result()
         return some
 
-    def _send(self, batch: Batch) -> Positions:
+    def _sent(self, rows: Sequence[Row]) -> tuple[Batch, Positions]:
+        batch = self._encoder.encode(rows)
         if not batch.records:
-            return {}
+            return batch, {}
         began = time.perf_counter()
         positions = self._sender.send(batch.records)
         metrics.outbox_seconds.labels(self._way.register.name).observe(time.perf_counter() - began)
         for op, count in Counter(batch.ops).items():
             metrics.published.labels(self._way.register.name, self._way.agency, op).inc(count)
-        return positions
+        return batch, positions
 
     def _mark(self, batch: Batch, positions: Positions) -> None:
         """In one transaction with the positions, below which everything is marked by then."""
