@@ -1,6 +1,7 @@
 """Following one register: bootstrap it, keep up, rebuild it beside the live table when old rows lack something."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -11,13 +12,15 @@ import structlog
 from bus import metrics
 from bus.catalog import Register
 from bus.errors import Fenced
+from bus.records import Records
 from bus.registry import SchemaRegistry
 from bus.settings import KafkaSettings
 from consumers.lane import Decode, Lane
 from consumers.progress import Progress
 from consumers.reading.book import SchemaBook
 from consumers.reading.columns import ColumnDecoder
-from consumers.reading.rows import decode_rows
+from consumers.reading.decoded import Decoded
+from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Route
 from consumers.stores.base import Phase, RegisterStatus, Slot
 from consumers.thread import StoreThread
@@ -25,6 +28,8 @@ from consumers.thread import StoreThread
 log = structlog.get_logger(__name__)
 
 RESUME_MARGIN = timedelta(days=1)  # how much sooner than delete.retention.ms a tombstone is taken for gone
+
+FEW = 30  # records; up to so many a step for each, 0.05 ms, is sooner than columns, which take 1.8 ms to set up
 
 
 class StartOver(Exception):
@@ -202,11 +207,16 @@ class Following:
             self._lanes.remove(lane)
 
     def _decode(self) -> Decode:
-        return (
-            ColumnDecoder().decode
-            if self._columnar
-            else lambda reading, records: decode_rows(reading, enumerate(records))
-        )
+        """By columns, and by rows where there are few: both give the same answer."""
+        by_columns = ColumnDecoder().decode
+        few = FEW if self._columnar else math.inf
+
+        def decode(reading: Reading, records: Records) -> Decoded:
+            if len(records) <= few:
+                return decode_rows(reading, enumerate(records))
+            return by_columns(reading, records)
+
+        return decode
 
     async def _status(self) -> RegisterStatus:
         return await self._store(self._store.store.status, self.register.name)

@@ -104,7 +104,11 @@ class Lane:
         self._pending: asyncio.Task[None] | None = None
         self._touched = time.monotonic()
         self._hauling: asyncio.Task[Haul] | None = None
-        self._decoding = False
+        self._free = asyncio.Event()
+        """Set while no haul is decoded or written."""
+        self._free.set()
+        self._small = True
+        """The haul before was of few records."""
         self._run_size = max_batch // 4
         """Records of the largest run so far; before the first, a guess."""
         self.positions: dict[Partition, Position] = {}
@@ -178,8 +182,10 @@ class Lane:
             if batch is not None:
                 self._sent, self._touched = chunk.offsets, time.monotonic()
                 self._pending = asyncio.create_task(self._commit(chunk, batch), name=f"commit {self._name}")
+                self._pending.add_done_callback(lambda _: self._free.set())
                 await asyncio.sleep(0)  # the database begins now, not when this loop next has to wait
-            self._decoding = False
+            else:
+                self._free.set()
             if moved is not None:
                 moved()
         await self._settle()
@@ -194,7 +200,7 @@ class Lane:
             return None
         hauling, self._hauling = self._hauling, None
         haul = hauling.result()
-        self._decoding = True
+        self._free.clear()
         self._hauling = asyncio.create_task(self._haul(), name=f"fetch {self._name}")
         return haul
 
@@ -205,17 +211,24 @@ class Lane:
             await pending
 
     async def _haul(self) -> Haul:
-        """A lone event at once; while an earlier haul is at work, what arrives until that is done."""
+        """A lone event at once; while an earlier haul is at work, what arrives until that is done.
+
+        After a small haul nothing is taken before then: to look at each event as it comes costs 0.4 ms a look.
+        """
         runs: list[Run] = []
         count = 0
+        if self._small:
+            await self._free.wait()
         with kafka.told_plainly(self._settings):
             while not self.stop.is_set():
-                busy = self._decoding or (self._pending is not None and not self._pending.done())
-                got = await self._fetch(GATHER_MS if busy or count else IDLE_MS, self._max_batch - count)
+                busy = not self._free.is_set()
+                patience = GATHER_MS if busy else 0 if count else IDLE_MS
+                got = await self._fetch(patience, self._max_batch - count)
                 runs += got
                 count += sum(run.count for run in got)
-                if count >= self._max_batch or not busy:
+                if count >= self._max_batch or not (busy or got):
                     break
+        self._small = count <= FEW
         return Haul(runs, count, {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions})
 
     async def _fetch(self, timeout_ms: int, room: int) -> list[Run]:

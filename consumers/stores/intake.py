@@ -47,9 +47,9 @@ def take_in(table: Table, rows: pl.DataFrame) -> Intake:
     any_delete = found.pop("any_delete")
     for complaint in _complaints(table, rows, found):
         raise RowsRefused(f"{table.register}: a row of this batch cannot be stored: {complaint}")
-    puts = rows.lazy().filter(pl.col("op") != "DELETE") if any_delete else rows.lazy()
+    puts = rows.filter(pl.col("op") != "DELETE") if any_delete else rows
     return Intake(
-        puts=puts.select(_put_columns(table)).collect(),
+        puts=puts.select(_put_columns(table)),
         deletes=rows.filter(pl.col("op") == "DELETE").select(_DELETE) if any_delete else NO_DELETES,
     )
 
