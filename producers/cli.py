@@ -17,6 +17,8 @@ from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
     ClusterOption,
+    CodesDayOption,
+    CodesOption,
     JsonOption,
     KafkaOption,
     PrefixOption,
@@ -94,6 +96,8 @@ def file_command(
     cluster_file: ClusterOption = None,
     catalog: CatalogOption = None,
     prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare an export with what was published before, and send only what is new, changed or gone.
@@ -111,6 +115,8 @@ def file_command(
         catalog=catalog,
         prefix=prefix,
         schemas=schemas,
+        codes=codes,
+        codes_on=codes_on.date() if codes_on else None,
         mapping=mapping,
         state=state,
         format=file_format,

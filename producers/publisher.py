@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from bus import kafka, metrics
 from bus.catalog import Register, load_catalog
+from bus.codes import open_codes
 from bus.errors import BrokerUnavailable, StateInvalid
 from bus.event import Op
 from bus.names import RegisterName
@@ -175,7 +176,8 @@ class Publisher:
     async def _new(self, register: Register, registry: SchemaRegistry) -> Opened:
         topic = register.topic(self._agency)
         await own_topic(self._settings.kafka, register, topic)
-        release = await newest_release(register, registry, self._settings.schemas)
+        codes = await open_codes(self._settings, self._catalog, registry, self._now())
+        release = await newest_release(register, registry, self._settings.schemas, codes.rules)
         client = await self._client(topic)
         # After the client: whoever it fenced can append nothing to what is read now.
         high_water = await Tail(self._settings.kafka, registry, register.name).high_water(topic, register.partitions)

@@ -1,6 +1,7 @@
 """Which schema an adapter writes with: the newest that the registry has released and this wheel ships."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import cast
@@ -12,6 +13,7 @@ from bus.errors import ClusterMismatch
 from bus.names import SchemaId
 from bus.registry.base import SchemaRegistry
 from bus.schema.avsc import load_register
+from bus.schema.codes import CodeList
 from bus.schema.fields import RegisterSchema
 
 
@@ -27,10 +29,18 @@ class Release:
     """Frames of events."""
 
 
-async def newest_release(register: Register, registry: SchemaRegistry, schemas: Traversable | None = None) -> Release:
-    """Never registers anything. Raises ClusterMismatch where none of our versions is released."""
+async def newest_release(
+    register: Register,
+    registry: SchemaRegistry,
+    schemas: Traversable | None = None,
+    codes: Mapping[str, CodeList] | None = None,
+) -> Release:
+    """Never registers anything. ``codes`` are the lists that its rules go by, where not those beside the schemas.
+
+    Raises ClusterMismatch where none of our versions is released.
+    """
     released = {_canonical(found.text): found.schema_id for found in await registry.versions(register.avro_subject)}
-    for schema in reversed(load_register(register.name, schemas)):
+    for schema in reversed(load_register(register.name, schemas, codes)):
         schema_id = released.get(_canonical(schema.text))
         if schema_id is not None:
             parsed = cast("ParsedSchema", schema.parsed)

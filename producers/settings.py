@@ -5,10 +5,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from bus.settings import KafkaSettings, RegistrySettings, Settings
+from bus.codes import CodesFrom
+from bus.settings import KafkaSettings, RegistrySettings
 
 
-class PublisherSettings(Settings):
+class PublisherSettings(CodesFrom):
     """One agency's way onto the bus."""
 
     agency: str

@@ -1,5 +1,6 @@
 """Options that many commands share, with the same names and help everywhere."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,20 @@ RegistryOption = Annotated[
 ClusterOption = Annotated[
     Path | None,
     typer.Option("--cluster", envvar="LIENTHONG_CLUSTER", help=r"TOML file with \[kafka] (TLS, SASL) and \[registry]."),
+]
+CodesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--codes",
+        envvar="LIENTHONG_CODES",
+        metavar="DIR|URL",
+        help="Code lists as published: a directory that keeps what the code topics say, or a replica's URL; the "
+        "shipped ones by default.",
+    ),
+]
+CodesDayOption = Annotated[
+    datetime | None,
+    typer.Option("--codes-on", formats=["%Y-%m-%d"], help="Day on which codes have to be in force; today by default."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for scripts.")]
 

@@ -21,12 +21,15 @@ _REGISTER = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _FILE = re.compile(r"v([1-9][0-9]*)\.avsc")
 
 
-def load_register(register: str, root: Traversable | None = None) -> tuple[RegisterSchema, ...]:
+def load_register(
+    register: str, root: Traversable | None = None, codes: Mapping[str, CodeList] | None = None
+) -> tuple[RegisterSchema, ...]:
     """All versions of a register's schema, ascending, from the package or another ``schemas`` folder.
 
-    Raises ``RegisterUnknown`` where there is no schema, ``CatalogInvalid`` with file and field where one is wrong.
+    Its rules allow the codes in force of ``codes``, by default of the lists beside the schemas. Raises
+    ``RegisterUnknown`` where there is no schema, ``CatalogInvalid`` with file and field where one is wrong.
     """
-    return _shipped(register) if root is None else _load(register, root)
+    return _shipped(register) if root is None and codes is None else _load(register, root or schemas_folder(), codes)
 
 
 def load_all(root: Traversable | None = None) -> dict[RegisterName, tuple[RegisterSchema, ...]]:
@@ -80,12 +83,12 @@ def _shipped(register: str) -> tuple[RegisterSchema, ...]:
     return _load(register, schemas_folder())
 
 
-def _load(register: str, root: Traversable) -> tuple[RegisterSchema, ...]:
+def _load(register: str, root: Traversable, codes: Mapping[str, CodeList] | None = None) -> tuple[RegisterSchema, ...]:
     subject, _, name = register.partition(".")
     folder = root / "avro" / subject / name
     if not _REGISTER.fullmatch(register) or not folder.is_dir():
         raise RegisterUnknown(f"{register}: no such register; the schemas hold {', '.join(_known(root)) or 'none'}")
-    codes = load_codes(root if (root / "codes").is_dir() else None)
+    codes = codes or load_codes(root if (root / "codes").is_dir() else None)
     files = sorted((int(match[1]), file) for file in folder.iterdir() if (match := _FILE.fullmatch(file.name)))
     if [version for version, _ in files] != list(range(1, len(files) + 1)) or not files:
         raise CatalogInvalid(f"{register}: schema files must be v1.avsc, v2.avsc, … without a gap")

@@ -6,12 +6,12 @@ Agencies must use shared lists (Law 20/2023, Art. 41(2); Law 60/2024, Art. 11): 
 import csv
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cache
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from bus.errors import CatalogInvalid
 from bus.schema.folder import schemas_folder
@@ -51,6 +51,20 @@ class CodeList:
     source: str
     entries: tuple[Code, ...] = field(repr=False)
     current: frozenset[str] = field(repr=False)
+    place: str = ""
+    """Where somebody looks its codes up: the file, or the register in which it is published."""
+
+    day: date | None = None
+    """On which ``current`` is in force; without one, what has no end is."""
+
+    @property
+    def in_force(self) -> tuple[Code, ...]:
+        """The entries that ``current`` has the codes of."""
+        return tuple(e for e in self.entries if (e.valid_to is None if self.day is None else e.valid_on(self.day)))
+
+    def on(self, day: date) -> Self:
+        """The list as new states may use it on that day: what is in force then, neither ended nor still to come."""
+        return replace(self, current=frozenset(e.code for e in self.entries if e.valid_on(day)), day=day)
 
     def find(self, code: str, on: date | None = None) -> Code | None:
         """The code's entry on that day, without a day the one in force."""
@@ -94,8 +108,8 @@ def _read(file: Traversable, folder: Traversable) -> CodeList:
         if len(current) != len(set(current)):
             twice = next(code for code in current if current.count(code) > 1)
             raise CatalogInvalid(f"{file.name}: code {twice} is in force twice; end one of its entries with valid_to")
-        name = file.name.removesuffix(".toml")
-        return CodeList(name, raw["title"], raw["title_vi"], raw["source"], entries, frozenset(current))
+        name, place = file.name.removesuffix(".toml"), f"schemas/codes/{file.name}"
+        return CodeList(name, raw["title"], raw["title_vi"], raw["source"], entries, frozenset(current), place)
     except (tomllib.TOMLDecodeError, OSError) as error:
         raise CatalogInvalid(f"{file.name}: cannot be read: {error}") from error
     except KeyError as error:

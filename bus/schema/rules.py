@@ -69,9 +69,7 @@ def pattern_rule(pattern: str, hint: str) -> Rule:
 def codes_rule(codes: CodeList) -> Rule:
     """Only codes in force: an ended code may stand in old events, not in new ones."""
     current, ordered = codes.current, sorted(codes.current)
-    expected = (
-        f"a code in force of the list {codes.name} (schemas/codes/{codes.name}.toml); map the source's own code to it"
-    )
+    expected = f"a code in force of the list {codes.name} ({codes.place}); map the source's own code to it"
     return Rule("codes", expected, lambda value: value in current, lambda column: column.is_in(ordered))
 
 

@@ -9,11 +9,11 @@ are different communes.
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from bus.schema.codes import load_codes
+from bus.schema.codes import CodeList, load_codes
 from bus.schema.folder import schemas_folder
 from producers.cleaning.names import key
 from producers.cleaning.rule import Clean, Doubt, Rule, by_value
@@ -71,11 +71,6 @@ def _old_names() -> Mapping[tuple[str, str], str]:
 
 
 @cache
-def _new_names() -> Mapping[str, str]:
-    return {_unit(entry.name_vi): entry.code for entry in load_codes()["ward"].entries if entry.valid_to is None}
-
-
-@cache
 def _rows() -> tuple[Mapping[str, str], ...]:
     text = (schemas_folder() / "codes" / "ward_old_to_new.tsv").read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -101,14 +96,22 @@ def _named(cell: str) -> str | None:
     return _old_names().get(names if names[1] else ("", names[0]))
 
 
-def _new(cell: str) -> str | None:
-    if re.fullmatch("[0-9]{5}", cell):
-        return cell
-    name = _unit(cell.partition(",")[0])
-    found = (
-        [name] if name in _new_names() else [f"{kind} {name}" for kind in NEW_KINDS if f"{kind} {name}" in _new_names()]
-    )
-    return _new_names()[found[0]] if len(found) == 1 else None
+def _new(wards: CodeList) -> Callable[[str], str | None]:
+    """The code of a ward that stands in a cell by code or by name, its kind left out where that leaves no doubt."""
+
+    @cache
+    def names() -> Mapping[str, str]:
+        return {_unit(entry.name_vi): entry.code for entry in wards.in_force}
+
+    def each(cell: str) -> str | None:
+        if re.fullmatch("[0-9]{5}", cell):
+            return cell
+        name = _unit(cell.partition(",")[0])
+        kinds = [f"{kind} {name}" for kind in NEW_KINDS if f"{kind} {name}" in names()]
+        found = [name] if name in names() else kinds
+        return names()[found[0]] if len(found) == 1 else None
+
+    return each
 
 
 def _of(part: str) -> Clean:
@@ -151,10 +154,17 @@ OLD_WARD = Rule(
     ),
     also={"old_ward_code": _of("old")},
 )
-WARD = Rule(
-    name="ward",
-    says="reads a ward in force by its name; leaves codes, which the register's list judges",
-    clean=by_value(_new),
-    refuses=lambda before, after: before.is_not_null() & after.is_null(),
-    expected="a ward of the city in force since 1 July 2025, by code or name; for older ones parse old_ward",
-)
+
+
+def ward(wards: CodeList) -> Rule:
+    """By the names of the wards that this list has in force."""
+    return Rule(
+        name="ward",
+        says="reads a ward in force by its name; leaves codes, which the register's list judges",
+        clean=by_value(_new(wards)),
+        refuses=lambda before, after: before.is_not_null() & after.is_null(),
+        expected="a ward of the city in force since 1 July 2025, by code or name; for older ones parse old_ward",
+    )
+
+
+WARD = ward(load_codes()["ward"])

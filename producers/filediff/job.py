@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from bus.settings import KafkaSettings, RegistrySettings, Settings
+from bus.codes import CodesFrom
+from bus.settings import KafkaSettings, RegistrySettings
 from producers.filediff.forms import CITY_TIME
 
 Kind = Literal["csv", "tsv", "xlsx", "fixed"]
 DEFAULT_STATE = Path(".lienthong-state")
 
 
-class FileJob(Settings):
+class FileJob(CodesFrom):
     """Publish what an export says and its topic does not yet."""
 
     register_name: str
@@ -131,6 +132,8 @@ class Outcome:
     """File of each change with the value before and after."""
     reviews: str | None = None
     """File of the doubted values."""
+    codes: str = ""
+    """By which code lists the rows were cleaned and validated, in words."""
 
     @property
     def events(self) -> int:

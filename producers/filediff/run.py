@@ -13,14 +13,15 @@ import polars as pl
 from aiokafka import AIOKafkaProducer
 
 from bus import kafka, metrics
-from bus.catalog import Register, load_catalog
+from bus.catalog import Catalog, Register, load_catalog
 from bus.codec import ParsedSchema
+from bus.codes import Codebook, open_codes
 from bus.errors import ConfigInvalid, ConfirmationNeeded, FileRefused
 from bus.names import AgencyCode, TopicName
 from bus.registry import open_registry
 from producers.decoder import Decoder
 from producers.filediff import refusals
-from producers.filediff.context import context_of, lists_of
+from producers.filediff.context import context_of
 from producers.filediff.diff import KEY, PRINT, Before, Plan
 from producers.filediff.encoding import key_slices, slices
 from producers.filediff.header import check_header, check_mapped
@@ -59,8 +60,8 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     run = _run(job, reporter or Silent(), now)
     async with AsyncExitStack() as stack:
         reader = stack.enter_context(opened(job, _charset(job)))
-        source, release = await _source(run, stack)
-        mapping = _mapping(job, reader, release)
+        source, release, codes = await _source(run, stack)
+        mapping = _mapping(job, reader, release, codes)
         stack.enter_context(held(job.state, run.topic))
         state = stack.enter_context(FileState(state_file(job.state, run.topic)))
         before = state.exports()
@@ -75,16 +76,16 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
         quarantine = Quarantine(_quarantine_file(run), reader.header, job.delimiter, mapping)
         kept = Kept(spool, quarantine, Ledger(_named(run, "changes.jsonl"), _named(run, "reviews.jsonl")))
         with kept.quarantine, kept.ledger:
-            context = context_of(release.schema, run.agency, job.schemas, [mapping.text] if mapping else [])
+            context = context_of(release.schema, run.agency, codes.lists, [mapping.text] if mapping else [])
             terms = Terms(run.register, release.schema, run.agency, Before(known), context, mapping)
             plan = await asyncio.to_thread(look, job, reader, terms, kept, run.reporter)
         check_end(job.file.name, before, ended=reader.ended, partial=job.partial)
-        _tell(run, plan, _outcome(run, plan, rebuilt, kept, sent=False))
+        _tell(run, plan, _outcome(run, plan, rebuilt, kept, codes, sent=False))
         if client is not None:
             state.exported(min(run.origin.occurred_at, now()), partial=job.partial, ended=reader.ended)
             state.remember(plan.reworded[KEY], plan.reworded[PRINT])
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
-    outcome = _outcome(run, plan, rebuilt, kept, sent=client is not None)
+    outcome = _outcome(run, plan, rebuilt, kept, codes, sent=client is not None)
     _report(outcome, plan)
     if outcome.sent:
         History(history_file(job.state)).append(outcome.as_json())
@@ -95,6 +96,7 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
 class _Run:
     job: FileJob
     reporter: Reporter
+    catalog: Catalog
     register: Register
     agency: AgencyCode
     topic: TopicName
@@ -110,29 +112,32 @@ def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
         raise FileRefused(f"{job.file}: no such file; name an export that can be read")
     if job.quarantine is not None and job.quarantine.exists() and job.quarantine.samefile(job.file):
         raise ConfigInvalid(f"{job.quarantine}: the quarantine file would replace the export; name another one")
-    return _Run(job, reporter, register, agency, register.topic(agency), _origin(job), now())
+    return _Run(job, reporter, catalog, register, agency, register.topic(agency), _origin(job), now())
 
 
-async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release]:
+async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release, Codebook]:
     job = run.job
     registry = await stack.enter_async_context(open_registry(job.registry, job.kafka))
     facts = await own_topic(job.kafka, run.register, run.topic)
-    release = await newest_release(run.register, registry, job.schemas)
+    codes = await open_codes(job, run.catalog, registry, run.started_at)
+    if job.codes is not None:
+        run.reporter.say(codes.told())
+    release = await newest_release(run.register, registry, job.schemas, codes.rules)
     decoder = Decoder(run.register.name, registry, cast("ParsedSchema", release.schema.parsed))
-    return Source(job.kafka, run.register, run.topic, facts, release.schema, decoder), release
+    return Source(job.kafka, run.register, run.topic, facts, release.schema, decoder), release, codes
 
 
 def _charset(job: FileJob) -> str:
     return read_mapping(job.mapping)[0].source.bytes_are if job.mapping else UTF8
 
 
-def _mapping(job: FileJob, reader: Reader, release: Release) -> Mapping | None:
+def _mapping(job: FileJob, reader: Reader, release: Release, codes: Codebook) -> Mapping | None:
     """The mapping, if there is one. Raises FileRefused or ConfigInvalid unless export, mapping and register agree."""
     name, header = job.file.name, reader.header
     if job.mapping is None:
         check_header(name, header, release.schema, job.delimiter, partial=job.partial)
         return None
-    mapping = Mapping.load(job.mapping, release.schema, lists_of(job.schemas))
+    mapping = Mapping.load(job.mapping, release.schema, codes.lists)
     check_mapped(name, header, mapping, job.delimiter, partial=job.partial)
     return mapping
 
@@ -209,7 +214,7 @@ def _named(run: _Run, what: str) -> Path:
     return report.with_name(f"{report.stem}.{what}") if report else _beside(run, what)
 
 
-def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, *, sent: bool) -> Outcome:
+def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, codes: Codebook, *, sent: bool) -> Outcome:
     ledger, quarantine = kept.ledger, kept.quarantine
     told = plan.refused.height > 0 or ledger.changed or ledger.doubted
     report = run.job.report or (_beside(run, "report.json") if told else None)
@@ -238,4 +243,5 @@ def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, *, sent: bo
         doubted=dict(ledger.doubted.most_common()),
         changes=ledger.changes,
         reviews=ledger.reviews,
+        codes=codes.told(),
     )

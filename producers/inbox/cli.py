@@ -18,6 +18,8 @@ from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
     ClusterOption,
+    CodesDayOption,
+    CodesOption,
     KafkaOption,
     PrefixOption,
     RegistryOption,
@@ -75,6 +77,8 @@ def watch(
     cluster_file: ClusterOption = None,
     catalog: CatalogOption = None,
     prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """Publish each file once it is complete, and move it to done/ or failed/ with its report.
 
@@ -96,6 +100,7 @@ def watch(
         "max_delete_share": max_delete_share,
     }
     options |= {"agency": agency, "route": [route], "state": state, "settle_seconds": settle, "companion": companion}
+    options |= {"codes": codes, "codes_on": codes_on.date() if codes_on else None}
     options |= {"poll_seconds": poll, "metrics": {"port": metrics_port}}
     settings = load_toml(config, InboxSettings) if config else _settings(options)
     configure(json=not sys.stderr.isatty())

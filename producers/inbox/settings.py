@@ -2,10 +2,11 @@
 
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from bus.codes import CodesFrom
 from bus.errors import ConfigInvalid
 from bus.settings import KafkaSettings, RegistrySettings, Settings, explain
 from producers.filediff.job import DEFAULT_STATE, FileJob, Kind
@@ -47,7 +48,13 @@ class Route(Settings):
         return fnmatchcase(name.lower(), self.pattern.lower())
 
 
-class InboxSettings(Settings):
+BUS = ("kafka", "registry", "catalog", "prefix", "schemas", "state", "codes", "codes_on")
+"""What all of an inbox's runs are told alike."""
+
+
+class InboxSettings(CodesFrom):
+    kind: Literal["file"] = "file"
+    """Of the adapter; the same file tells ``lienthong adapter check``."""
     agency: str
     route: tuple[Route, ...] = Field(min_length=1)
     """The first that takes a file's name has it."""
@@ -71,7 +78,7 @@ class InboxSettings(Settings):
     def job(self, route: Route, file: Path, report: Path, quarantine: Path) -> FileJob:
         """Raises ConfigInvalid where a route's settings do not fit together."""
         own: dict[str, Any] = route.model_dump(exclude={"folder", "pattern"})
-        bus = {name: getattr(self, name) for name in ("kafka", "registry", "catalog", "prefix", "schemas", "state")}
+        bus = {name: getattr(self, name) for name in BUS}
         more = {"file": file, "agency": route.agency or self.agency, "report": report, "quarantine": quarantine}
         try:
             return FileJob.model_validate(own | bus | more)

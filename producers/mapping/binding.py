@@ -11,6 +11,7 @@ from producers.cleaning.dates import COMMON, COMMON_TIMES, dates, timestamps
 from producers.cleaning.fonts import Encoding, decoding
 from producers.cleaning.rule import Rule
 from producers.cleaning.rules import CLEANERS, PARSERS
+from producers.cleaning.wards import ward
 from producers.columns import Column, columns, nearest
 from producers.mapping.document import KEYS, FieldRule, MappingFile, SourceForm
 
@@ -58,7 +59,7 @@ def _target(file: MappingFile, column: Column, lists: Codes, name: str) -> Targe
     where = f"{name}: fields.{column.name}"
     _check_codes(given, column, lists, where)
     _check_kind(given, column, where)
-    rules = tuple(_rules(given, file.source, column))
+    rules = tuple(_rules(given, file.source, column, lists))
     return Target(
         name=column.name,
         columns=given.columns,
@@ -70,7 +71,7 @@ def _target(file: MappingFile, column: Column, lists: Codes, name: str) -> Targe
     )
 
 
-def _rules(given: FieldRule, source: SourceForm, column: Column) -> Iterator[Rule]:
+def _rules(given: FieldRule, source: SourceForm, column: Column, lists: Codes) -> Iterator[Rule]:
     if given.constant is not None:
         return
     yield from decoding(given.encoding or source.encoding)
@@ -83,6 +84,8 @@ def _rules(given: FieldRule, source: SourceForm, column: Column) -> Iterator[Rul
         yield dates(given.formats or COMMON, partial=column.field.kind == "string")
     elif given.parse == "timestamp":
         yield timestamps(given.formats or COMMON_TIMES)
+    elif given.parse == "ward" and "ward" in lists:
+        yield ward(lists["ward"])
     elif given.parse:
         yield from PARSERS[given.parse]
     if given.default is not None:
@@ -101,7 +104,7 @@ def _check_codes(given: FieldRule, column: Column, lists: Codes, where: str) -> 
     ]
     for key, code in told:
         if code is not None and code not in allowed:
-            shown = ", ".join(sorted(allowed)) if len(allowed) <= 20 else f"those of schemas/codes/{column.field.codes}"
+            shown = ", ".join(sorted(allowed)) if len(allowed) <= 20 else f"those of {lists[column.field.codes].place}"
             raise ConfigInvalid(f"{where}.{key}: {code} is not in the list {column.field.codes}; codes are {shown}")
 
 

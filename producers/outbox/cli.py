@@ -18,6 +18,8 @@ from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
     ClusterOption,
+    CodesDayOption,
+    CodesOption,
     KafkaOption,
     PrefixOption,
     RegistryOption,
@@ -88,6 +90,8 @@ def relay(
     cluster_file: ClusterOption = None,
     catalog: CatalogOption = None,
     prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """Send an outbox's rows to the register's topic, in commit order per key, each once, until SIGTERM.
 
@@ -106,6 +110,8 @@ def relay(
         catalog=catalog,
         prefix=prefix,
         schemas=schemas,
+        codes=codes,
+        codes_on=codes_on.date() if codes_on else None,
         shard=number,
         shards=count,
         keep=_duration(keep),

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from bus import metrics
 from bus.catalog import Register, load_catalog
+from bus.codes import open_codes
 from bus.errors import StateInvalid
 from bus.event import Op
 from bus.names import RegisterName
@@ -178,16 +179,23 @@ class Outbox:
         with self._opening:
             if register.name not in self._opened:
                 register.topic(self._agency)
-                release = self._release(register) if self._settings.form == "bytes" else None
-                schema = release.schema if release else load_register(register.name, self._settings.schemas)[-1]
+                release, schema = self._terms(register)
                 self._opened[register.name] = _Opened(register, schema, Writer(register, self._agency, release))
             return self._opened[register.name]
 
-    def _release(self, register: Register) -> Release:
-        """In a thread of its own: the caller may have an event loop."""
-        with ThreadPoolExecutor(1, "lienthong outbox") as thread:
+    def _terms(self, register: Register) -> tuple[Release | None, RegisterSchema]:
+        """What rows are written with, if in final bytes, and judged by. JSON by the shipped codes needs nobody."""
+        settings = self._settings
+        if settings.form == "json" and settings.codes is None and settings.codes_on is None:
+            return None, load_register(register.name, settings.schemas)[-1]
+        with ThreadPoolExecutor(1, "lienthong outbox") as thread:  # of its own: the caller may have an event loop
             return thread.submit(lambda: asyncio.run(self._find(register))).result()
 
-    async def _find(self, register: Register) -> Release:
-        async with open_registry(self._settings.registry, self._settings.kafka) as registry:
-            return await newest_release(register, registry, self._settings.schemas)
+    async def _find(self, register: Register) -> tuple[Release | None, RegisterSchema]:
+        settings = self._settings
+        async with open_registry(settings.registry, settings.kafka) as registry:
+            codes = (await open_codes(settings, self._catalog, registry, self._now())).rules
+            if settings.form == "json":
+                return None, load_register(register.name, settings.schemas, codes)[-1]
+            release = await newest_release(register, registry, settings.schemas, codes)
+            return release, release.schema

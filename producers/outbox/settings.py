@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
-from bus.settings import KafkaSettings, RegistrySettings, Settings
+from bus.codes import CodesFrom
+from bus.settings import KafkaSettings, RegistrySettings
 
 
-class OutboxSettings(Settings):
+class OutboxSettings(CodesFrom):
     """One agency's way into its own outbox. Kafka is asked for schema ids only, and only what is not known yet."""
 
     agency: str

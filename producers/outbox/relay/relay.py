@@ -20,11 +20,14 @@ from sqlalchemy import Engine
 
 from bus import metrics
 from bus.catalog import Register, load_catalog
+from bus.codes import open_codes
 from bus.crashpoints import crash_point
 from bus.errors import BusError, Fenced, InputRefused
 from bus.names import AgencyCode, TopicName
 from bus.registry import open_registry
 from bus.topics.facts import TopicFacts
+from producers.capture.table import stored_mappings
+from producers.capture.translation import Translator
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.holding import holding
@@ -69,9 +72,9 @@ class Relay:
 
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
-        catalog = load_catalog(settings.catalog, prefix=settings.prefix)
-        self._agency = catalog.agency(settings.agency)
-        self._register = catalog.register(settings.register_name)
+        self._catalog = load_catalog(settings.catalog, prefix=settings.prefix)
+        self._agency = self._catalog.agency(settings.agency)
+        self._register = self._catalog.register(settings.register_name)
         self._topic = self._register.topic(self._agency)
         self._engine: Engine = engine_for(settings.url.get_secret_value())
         self._stop = threading.Event()
@@ -144,7 +147,8 @@ class Relay:
         settings = self._settings
         facts = await own_topic(settings.kafka, self._register, self._topic)
         async with open_registry(settings.registry, settings.kafka) as registry:
-            release = await newest_release(self._register, registry, settings.schemas)
+            codes = await open_codes(settings, self._catalog, registry)
+            release = await newest_release(self._register, registry, settings.schemas, codes.rules)
         return Way(self._register, self._agency, self._topic, facts, release)
 
     def _stand_by(self, lease: Lease) -> Held | None:
@@ -261,7 +265,9 @@ class _Work:
         self._source = source
         self._sender = sender
         self._lost = lost
-        self._encoder = RowEncoder(way.register, way.agency, way.release)
+        mappings = stored_mappings(relay._engine, way.release.schema)  # noqa: SLF001
+        translator = Translator(way.register, way.agency, way.release, mappings)
+        self._encoder = RowEncoder(way.register, way.agency, way.release, translator)
         self._positions = dict(positions)
         self._counted = self._cleaned = 0.0
 

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from bus.settings import KafkaSettings, RegistrySettings, Settings
+from bus.codes import CodesFrom
+from bus.settings import KafkaSettings, RegistrySettings
 
 
-class RelaySettings(Settings):
+class RelaySettings(CodesFrom):
     """One relay of one register: which outbox, which topic, which share of the keys."""
 
     url: SecretStr

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bus.codec import parse
 from bus.schema.avsc import load_register
+from bus.schema.codes import load_codes
 from bus.schema.columns import frame_schema
 from producers.filediff.context import context_of
 from producers.filediff.fingerprint import fingerprints, row_prints
@@ -130,9 +131,9 @@ def test_row_whose_cells_could_be_cut_otherwise_has_no_print():
 
 def test_context_changes_with_whatever_says_what_a_row_means():
     contexts = [
-        context_of(load_register(IDENTITY)[-1], "H29.5", None),
-        context_of(load_register(IDENTITY)[-1], "H29.6", None),
-        context_of(load_register(IDENTITY)[-1], "H29.5", None, ["mapping"]),
+        context_of(load_register(IDENTITY)[-1], "H29.5", load_codes()),
+        context_of(load_register(IDENTITY)[-1], "H29.6", load_codes()),
+        context_of(load_register(IDENTITY)[-1], "H29.5", load_codes(), ["mapping"]),
     ]
     assert len(set(contexts)) == 3
-    assert context_of(load_register(IDENTITY)[-1], "H29.5", None) == contexts[0]
+    assert context_of(load_register(IDENTITY)[-1], "H29.5", load_codes()) == contexts[0]
