@@ -100,9 +100,27 @@ class Advance:
     caught_up_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Where a parked event came from, which is its id: ``topic id/partition/offset``."""
+
+    topic_id: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic_id}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises ValueError for what is no origin."""
+        topic_id, partition, offset = text.split("/")
+        return cls(topic_id, int(partition), int(offset))
+
+
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An event that could not be applied. Its id is where it came from."""
+    """An event that could not be applied."""
 
     register: RegisterName
     topic: TopicName
@@ -116,6 +134,39 @@ class Parked:
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
     kafka_timestamp_ms: int
+    parked_at: datetime | None = field(default=None, compare=False)
+    """When the store took it; this and what follows is the store's to say."""
+    replays: int = field(default=0, compare=False)
+    """Replays after which its cause still stood."""
+    forwarded_at: datetime | None = field(default=None, compare=False)
+    """When the dead-letter topic had it; None while it waits."""
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.topic_id, self.partition, self.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedCount:
+    register: RegisterName
+    reason: str
+    events: int
+    waiting: int
+    """Those of them that the dead-letter topic does not have yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one transaction does to parked events of one register that were decoded again."""
+
+    table: Table
+    """For which the rows were decoded."""
+    rows: pl.DataFrame
+    """As in a Batch."""
+    settled: Sequence[Origin]
+    """Parked no more: each is in the rows, or made needless by another one that is."""
+    standing: Sequence[Parked] = ()
+    """Cause still there, with the reason of now: they stay, and are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +253,8 @@ class Reader(Protocol):
     def counters(self, register: RegisterName) -> Mapping[str, int]:
         """Records ever consumed by outcome, committed with the rows: a restart loses and doubles none.
 
-        A fill under way counts too; its rows become applied or stale when it finishes.
+        A fill under way counts too; its rows become applied or stale when it finishes. A parked event that is replayed
+        or dismissed leaves ``parked`` for what became of it.
         """
         ...
 
@@ -219,7 +271,28 @@ class Reader(Protocol):
         """
         ...
 
-    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]: ...
+    def parked(
+        self,
+        register: RegisterName | None = None,
+        limit: int = 100,
+        *,
+        reason: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waiting: bool = False,
+        after: Origin | None = None,
+    ) -> Sequence[Parked]:
+        """Parked events in order of their origins; ``after`` the last one of a page begins the next.
+
+        ``since`` and ``until`` (exclusive) speak of ``parked_at``; ``waiting`` means not in the dead-letter topic yet.
+        """
+        ...
+
+    def parked_event(self, origin: Origin) -> Parked | None: ...
+
+    def parked_counts(self) -> Sequence[ParkedCount]:
+        """By register and reason, in that order."""
+        ...
 
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
         """Entries after a cursor, oldest first; ``None`` starts at the oldest kept.
@@ -234,7 +307,35 @@ class Reader(Protocol):
         ...
 
 
-class Store(Reader, Protocol):
+class Desk(Reader, Protocol):
+    """What may be done to parked events, by the daemon or by people beside it: moves no position, claims nothing."""
+
+    def waiting(self) -> int:
+        """How many parked events the dead-letter topic does not have yet."""
+        ...
+
+    def replay(self, replay: Replay, *, dry: bool = False) -> Outcome:
+        """Apply parked events as ``Store.apply`` would, and take them out of the parked, in one transaction.
+
+        The counters move them from parked to applied, stale and superseded. ``dry`` tells the outcome and changes
+        nothing. Raises Unavailable while the register is being filled, since a swap would forget what was replayed,
+        when its table is another by now, and when one of the events is parked no more; RowsRefused as ``apply``.
+        """
+        ...
+
+    def dismiss(self, origins: Sequence[Origin]) -> int:
+        """Give up parked events: their bytes are erased, what is left keeps a rebuild from parking them again.
+
+        Gives how many were parked.
+        """
+        ...
+
+    def mark_forwarded(self, origins: Sequence[Origin]) -> None:
+        """Note that the dead-letter topic has acknowledged them."""
+        ...
+
+
+class Store(Desk, Protocol):
     """See the module. Nothing of a call that raised has happened, with one exception.
 
     A connection that breaks during the very commit leaves it unknown. Positions settle it: the same batch given again

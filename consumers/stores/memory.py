@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any, Self
 
 import polars as pl
@@ -14,19 +14,23 @@ from bus.names import RegisterName, SubjectKind
 from consumers.stores.base import (
     Batch,
     Change,
+    Origin,
     Outcome,
     Parked,
+    ParkedCount,
     Partition,
     Phase,
     Position,
     RegisterStatus,
+    Replay,
     Row,
     Slot,
     Table,
 )
 from consumers.stores.feed import Cursor, new_era
-from consumers.stores.intake import take_in
+from consumers.stores.intake import Intake, take_in
 from consumers.stores.owning import check_topics, is_repeated, no_fill
+from consumers.stores.parking import check_replay, dismissal_counts, replay_counts
 from consumers.stores.shape import Kind, check_names, stored_columns, stored_kinds, stored_schema
 from consumers.stores.values import as_events, row_of
 
@@ -91,9 +95,9 @@ class MemoryStore:
     def __init__(self) -> None:
         self._era = new_era()
         self._registers: dict[RegisterName, _Register] = {}
-        self._parked: dict[tuple[str, int, int], Parked] = {}
+        self._parked: dict[Origin, Parked] = {}
+        self._dismissed: set[Origin] = set()
         self._feed: list[_Entry] = []
-        self._numbers = count(1)
         self._last = self._floor = 0
 
     def __enter__(self) -> Self:
@@ -151,6 +155,12 @@ class MemoryStore:
         intake = take_in(of.table, batch.rows)
         if is_repeated(batch.register, batch.advances, of.positions[Slot.LIVE]):
             return Outcome(0, 0)
+        outcome = self._apply(of, intake, now)
+        self._move(of, Slot.LIVE, batch)
+        of.count(Slot.LIVE, {"applied": outcome.applied, "stale": outcome.stale})
+        return outcome
+
+    def _apply(self, of: _Register, intake: Intake, now: datetime) -> Outcome:
         applied = 0
         for delete in intake.deletes.iter_rows(named=True):
             if of.bury(delete["key"], delete["version"], now):
@@ -161,10 +171,7 @@ class MemoryStore:
                 op = "UPSERT" if row["_replaced_by"] is None else "MERGE"
                 self._feed_in(of, row[of.table.key_field], op, row["_version"], row["_recorded_at"], now)
                 applied += 1
-        self._move(of, Slot.LIVE, batch)
-        outcome = Outcome(applied, intake.height - applied)
-        of.count(Slot.LIVE, {"applied": outcome.applied, "stale": outcome.stale})
-        return outcome
+        return Outcome(applied, intake.height - applied)
 
     def begin_fill(self, register: RegisterName) -> None:
         of = self._of(register)
@@ -224,14 +231,15 @@ class MemoryStore:
             told = move.caught_up_at or held[move.at].caught_up_at
             held[move.at] = replace(held[move.at], next_offset=move.next_offset, caught_up_at=told)
         for parked in batch.parked:
-            self._parked.setdefault((parked.topic_id, parked.partition, parked.offset), parked)
+            if parked.origin not in self._dismissed:
+                self._parked.setdefault(parked.origin, replace(parked, parked_at=datetime.now(UTC)))
         of.count(slot, {**batch.counts, "parked": len(batch.parked)})
 
     def counters(self, register: RegisterName) -> Mapping[str, int]:
         of = self._of(register)
         outcomes = of.counters[Slot.LIVE] | of.counters[Slot.SHADOW]
         found = {outcome: sum(of.counters[slot].get(outcome, 0) for slot in Slot) for outcome in sorted(outcomes)}
-        return {outcome: n for outcome, n in found.items() if n}
+        return {outcome: n for outcome, n in found.items() if n > 0}
 
     def get(self, register: RegisterName, key: str) -> Row | None:
         of = self._of(register)
@@ -264,13 +272,76 @@ class MemoryStore:
         held = [[row[name] for name in schema] for _, row in sorted(of.rows.items())]
         return as_events(of.table, pl.DataFrame(held, schema=schema, orient="row"))
 
-    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]:
-        found = [parked for parked in self._parked.values() if register in (None, parked.register)]
-        return sorted(found, key=lambda parked: (parked.topic, parked.partition, parked.offset))[:limit]
+    def parked(
+        self,
+        register: RegisterName | None = None,
+        limit: int = 100,
+        *,
+        reason: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waiting: bool = False,
+        after: Origin | None = None,
+    ) -> Sequence[Parked]:
+        return [
+            parked
+            for origin, parked in sorted(self._parked.items())
+            if register in (None, parked.register)
+            and reason in (None, parked.reason)
+            and (since is None or (parked.parked_at and parked.parked_at >= since))
+            and (until is None or (parked.parked_at and parked.parked_at < until))
+            and not (waiting and parked.forwarded_at)
+            and (after is None or origin > after)
+        ][:limit]
+
+    def parked_event(self, origin: Origin) -> Parked | None:
+        return self._parked.get(origin)
+
+    def parked_counts(self) -> Sequence[ParkedCount]:
+        counts: dict[tuple[RegisterName, str], list[int]] = {}
+        for parked in self._parked.values():
+            found = counts.setdefault((parked.register, parked.reason), [0, 0])
+            found[0] += 1
+            found[1] += parked.forwarded_at is None
+        return [ParkedCount(*kind, *found) for kind, found in sorted(counts.items())]
+
+    def waiting(self) -> int:
+        return sum(parked.forwarded_at is None for parked in self._parked.values())
+
+    def replay(self, replay: Replay, *, dry: bool = False) -> Outcome:
+        if dry:
+            return deepcopy(self).replay(replay)
+        of, now = self._of(replay.table.register), datetime.now(UTC)
+        intake = take_in(of.table, replay.rows)
+        named = {*replay.settled, *(parked.origin for parked in replay.standing)}
+        ready = of.phase is Phase.READY
+        found = len(named & self._parked.keys())
+        check_replay(replay, of.table, ready=ready, filling=of.shadow is not None, found=found)
+        outcome = self._apply(of, intake, now)
+        for origin in replay.settled:
+            del self._parked[origin]
+        for parked in replay.standing:
+            held = self._parked[parked.origin]
+            told = replace(held, reason=parked.reason, detail=parked.detail, replays=held.replays + 1)
+            self._parked[parked.origin] = told
+        of.count(Slot.LIVE, replay_counts(replay, outcome))
+        return outcome
+
+    def dismiss(self, origins: Sequence[Origin]) -> int:
+        gone = [self._parked.pop(origin) for origin in origins if origin in self._parked]
+        for parked in gone:
+            self._dismissed.add(parked.origin)
+            self._of(parked.register).count(Slot.LIVE, dismissal_counts(1))
+        return len(gone)
+
+    def mark_forwarded(self, origins: Sequence[Origin]) -> None:
+        for origin in origins:
+            if origin in self._parked:
+                self._parked[origin] = replace(self._parked[origin], forwarded_at=datetime.now(UTC))
 
     def _feed_in(self, of: _Register, key: str, op: str, version: int, recorded_at: datetime, now: datetime) -> None:
         if of.phase is Phase.READY:
-            self._last = next(self._numbers)
+            self._last += 1
             change = Change(str(self._last), of.table.register, key, op, version, recorded_at)
             self._feed.append(_Entry(change, now))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.errors import ConfigInvalid
-from consumers.stores.base import Reader, Store
+from consumers.stores.base import Desk, Reader, Store
 from consumers.stores.memory import MemoryStore
 from consumers.stores.sqlite import SqliteReader, SqliteStore
 
@@ -39,6 +39,18 @@ def open_reader(url: str) -> Reader:
         raise
     found: Reader = reader
     return found
+
+
+def open_desk(url: str) -> Desk:
+    """A desk beside the daemon that writes, or without one: it takes no writer's lock and makes no table.
+
+    Raises as ``open_reader``.
+    """
+    open_reader(url).close()  # a desk of a file that is not there would make it
+    if url.startswith(("postgresql://", "postgres://")):
+        desk: Desk = _postgres().PostgresStore(url)
+        return desk
+    return SqliteStore(_file(url))
 
 
 def _file(url: str) -> Path:

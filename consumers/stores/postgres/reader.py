@@ -1,6 +1,7 @@
 """Reading a replica's database, beside the daemons that write it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
@@ -10,7 +11,19 @@ from psycopg import errors
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind, TopicName
-from consumers.stores.base import Change, Parked, Partition, Phase, Position, RegisterStatus, Row, Slot, Table
+from consumers.stores.base import (
+    Change,
+    Origin,
+    Parked,
+    ParkedCount,
+    Partition,
+    Phase,
+    Position,
+    RegisterStatus,
+    Row,
+    Slot,
+    Table,
+)
 from consumers.stores.feed import Cursor
 from consumers.stores.parking import parked_of
 from consumers.stores.postgres import statements as sql
@@ -102,7 +115,7 @@ class PostgresReader:
                 'GROUP BY outcome ORDER BY outcome COLLATE "C"',
                 [register],
             ).fetchall()
-        return {outcome: n for outcome, n in found if n and not outcome.startswith("_")}
+        return {outcome: n for outcome, n in found if n > 0 and not outcome.startswith("_")}
 
     def get(self, register: RegisterName, key: str) -> Row | None:
         def ask(connection: psycopg.Connection, known: Mapping[RegisterName, Table]) -> Row | None:
@@ -147,9 +160,39 @@ class PostgresReader:
 
         return self._consistently(ask)
 
-    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]:
+    def parked(
+        self,
+        register: RegisterName | None = None,
+        limit: int = 100,
+        *,
+        reason: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waiting: bool = False,
+        after: Origin | None = None,
+    ) -> Sequence[Parked]:
+        told = {
+            "register": register,
+            "reason": reason,
+            "since": since,
+            "until": until,
+            "waiting": waiting or None,
+            "after": after and str(after),
+        }
+        given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+        place = asdict(after) if after else {}
         with self._session.connected() as connection:
-            return [parked_of(each) for each in connection.execute(sql.PARKED, [register or "", limit])]
+            found = connection.execute(sql.parked(given), {**given, **place, "limit": limit})
+            return [_parked(each) for each in found]
+
+    def parked_event(self, origin: Origin) -> Parked | None:
+        with self._session.connected() as connection:
+            found = connection.execute(sql.PARKED_EVENT, astuple(origin)).fetchone()
+        return None if found is None else _parked(found)
+
+    def parked_counts(self) -> Sequence[ParkedCount]:
+        with self._session.connected() as connection:
+            return [ParkedCount(*each) for each in connection.execute(sql.PARKED_COUNTS)]
 
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
         with self._session.connected() as connection:
@@ -209,6 +252,11 @@ def one(found: psycopg.Cursor[Any]) -> Any:
     if row is None:
         raise LookupError("the database gave no row where there always is one")
     return row[0]
+
+
+def _parked(values: Sequence[Any]) -> Parked:
+    *event, parked_at, replays, forwarded_at = values
+    return parked_of(event, parked_at.astimezone(UTC), replays, forwarded_at and forwarded_at.astimezone(UTC))
 
 
 def unknown(register: RegisterName) -> RegisterUnknown:

@@ -1,6 +1,6 @@
 """SQL as PostgreSQL says it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from consumers.stores.base import Table
@@ -40,11 +40,16 @@ BOOKKEEPING = f"""
         filled boolean NOT NULL
     );
     CREATE TABLE _lienthong_parked (
-        topic_id text NOT NULL, "partition" integer NOT NULL, "offset" bigint NOT NULL, register text NOT NULL,
-        topic text NOT NULL, reason text NOT NULL, detail text NOT NULL, key bytea, value bytea, headers text NOT NULL,
-        kafka_timestamp_ms bigint NOT NULL, parked_at timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (topic_id, "partition", "offset")
+        topic_id text COLLATE "C" NOT NULL, "partition" integer NOT NULL, "offset" bigint NOT NULL,
+        register text COLLATE "C" NOT NULL, topic text NOT NULL, reason text COLLATE "C" NOT NULL, detail text NOT NULL,
+        key bytea, value bytea, headers text NOT NULL, kafka_timestamp_ms bigint NOT NULL,
+        parked_at timestamptz NOT NULL DEFAULT now(), replays integer NOT NULL DEFAULT 0, forwarded_at timestamptz,
+        dismissed_at timestamptz, PRIMARY KEY (topic_id, "partition", "offset")
     );
+    CREATE INDEX _lienthong_parked_kinds ON _lienthong_parked (register, reason, forwarded_at)
+        WHERE dismissed_at IS NULL;
+    CREATE INDEX _lienthong_parked_waiting ON _lienthong_parked (topic_id, "partition", "offset")
+        WHERE forwarded_at IS NULL AND dismissed_at IS NULL;
     CREATE TABLE _lienthong_counters (
         register text NOT NULL, slot text NOT NULL, outcome text NOT NULL, value bigint NOT NULL,
         PRIMARY KEY (register, slot, outcome)
@@ -58,6 +63,8 @@ BOOKKEEPING = f"""
     INSERT INTO _lienthong_meta (name, value) VALUES ('layout', '{LAYOUT}'), ('changes_floor', '0.0.0')
 """
 """``dead`` has the deletes seen while a shadow fills, by key, until its finish turns them into graves.
+
+``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again.
 
 Positions and counters change with every commit: half-empty pages let that happen within a page.
 
@@ -274,9 +281,52 @@ COUNT = """INSERT INTO _lienthong_counters AS held (register, slot, outcome, val
 PARK = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", register, topic, reason, detail, key, value,
     headers, kafka_timestamp_ms) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
 
-PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
-    kafka_timestamp_ms FROM _lienthong_parked WHERE %s IN (register, '')
-    ORDER BY topic COLLATE "C", "partition", "offset" LIMIT %s"""
+_PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
+    kafka_timestamp_ms, parked_at, replays, forwarded_at FROM _lienthong_parked WHERE dismissed_at IS NULL"""
+
+PARKED_EVENT = f"""{_PARKED} AND topic_id = %s AND "partition" = %s AND "offset" = %s"""
+
+_PARKED_WHERE = {
+    "register": "register = %(register)s",
+    "reason": "reason = %(reason)s",
+    "since": "parked_at >= %(since)s",
+    "until": "parked_at < %(until)s",
+    "waiting": "forwarded_at IS NULL",
+    "after": """(topic_id, "partition", "offset") > (%(topic_id)s, %(partition)s, %(offset)s)""",
+}
+
+
+def parked(given: Iterable[str]) -> str:
+    """A page of parked events; ``given`` names the conditions that it is to meet."""
+    where = "".join(f" AND {_PARKED_WHERE[name]}" for name in given)
+    return f'{_PARKED}{where} ORDER BY topic_id, "partition", "offset" LIMIT %(limit)s'
+
+
+PARKED_COUNTS = """SELECT register, reason, count(*), count(*) FILTER (WHERE forwarded_at IS NULL)
+    FROM _lienthong_parked WHERE dismissed_at IS NULL GROUP BY register, reason ORDER BY register, reason"""
+
+WAITING = "SELECT count(*) FROM _lienthong_parked WHERE forwarded_at IS NULL AND dismissed_at IS NULL"
+
+_ORIGINS = """dismissed_at IS NULL AND (topic_id, "partition", "offset") IN (
+    SELECT * FROM unnest(%(topic_ids)s::text[], %(partitions)s::integer[], %(offsets)s::bigint[]))"""
+"""Parked events by their origins, a column at a time."""
+
+LOCK_PARKED = f"""SELECT count(*) FROM (SELECT FROM _lienthong_parked WHERE {_ORIGINS}
+    ORDER BY topic_id, "partition", "offset" FOR UPDATE) AS found"""
+
+SETTLE = f"DELETE FROM _lienthong_parked WHERE {_ORIGINS}"
+
+STAND = """UPDATE _lienthong_parked SET reason = %s, detail = %s, replays = replays + 1
+    WHERE topic_id = %s AND "partition" = %s AND "offset" = %s"""
+
+DISMISS = f"""WITH gone AS (
+        UPDATE _lienthong_parked SET dismissed_at = now(), detail = '', key = NULL, value = NULL, headers = '[]'
+        WHERE {_ORIGINS} RETURNING register
+    ) SELECT register, count(*) FROM gone GROUP BY register ORDER BY register"""
+
+FORWARDED = f"UPDATE _lienthong_parked SET forwarded_at = now() WHERE {_ORIGINS}"
+
+SHAPE = "SELECT shape FROM _lienthong_registers WHERE register = %s"
 
 CHANGES = """SELECT xid::text AS transaction_id, n, place, register, key, coalesce(op, 'UPSERT'), version, recorded_at
     FROM _lienthong_changes, unnest(keys, ops, versions, recorded)

@@ -7,9 +7,10 @@ from datetime import datetime
 import psycopg
 
 from bus.names import RegisterName
-from consumers.stores.base import Batch, Outcome, Partition, Position, Slot, Table
+from consumers.stores.base import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.intake import take_in
 from consumers.stores.owning import check_topics, is_repeated, no_fill
+from consumers.stores.parking import dismissal_counts, origin_columns
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.finishing import finish
 from consumers.stores.postgres.layout import (
@@ -20,7 +21,7 @@ from consumers.stores.postgres.layout import (
     read_secret,
     restart_feed_after_restore,
 )
-from consumers.stores.postgres.reader import PostgresReader, positions_of, unknown
+from consumers.stores.postgres.reader import PostgresReader, one, positions_of, unknown
 from consumers.stores.postgres.writing import Writing
 from consumers.stores.shape import check_names
 
@@ -106,6 +107,30 @@ class PostgresStore(PostgresReader):
         with self._transaction() as connection:
             connection.execute("DELETE FROM _lienthong_graves WHERE stored_at < %s", [graves_before])
             connection.execute(sql.PRUNE_CHANGES, [changes_before])
+
+    def waiting(self) -> int:
+        with self._session.connected() as connection:
+            waiting: int = one(connection.execute(sql.WAITING))
+        return waiting
+
+    def replay(self, replay: Replay, *, dry: bool = False) -> Outcome:
+        intake = take_in(replay.table, replay.rows)
+        with self._session.connected() as connection:
+            writing = Writing(connection, replay.table, read_secret(connection))
+            facts = writing.begin_replay(replay)
+            return writing.replay(replay, intake, facts, dry=dry)
+
+    def dismiss(self, origins: Sequence[Origin]) -> int:
+        with self._transaction() as connection:
+            gone = connection.execute(sql.DISMISS, origin_columns(origins)).fetchall()
+            for register, n in gone:
+                counts = dismissal_counts(n)
+                connection.execute(sql.COUNT, [register, Slot.LIVE, list(counts), list(counts.values())])
+        return sum(n for _, n in gone)
+
+    def mark_forwarded(self, origins: Sequence[Origin]) -> None:
+        with self._transaction() as connection:
+            connection.execute(sql.FORWARDED, origin_columns(origins))
 
     def _lock(self, connection: psycopg.Connection, register: RegisterName, how: str) -> tuple[str, bool, int]:
         """The register's phase, whether it fills, and its generation, locked."""

@@ -4,20 +4,20 @@ A lone event costs three trips to the server: begin and lock; write; count and c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import polars as pl
 import psycopg
 
-from consumers.stores.base import Batch, Outcome, Partition, Phase, Position, Slot, Table
+from consumers.stores.base import Batch, Outcome, Partition, Phase, Position, Replay, Slot, Table
 from consumers.stores.graves import hash_keys, outlive
 from consumers.stores.intake import Intake
-from consumers.stores.parking import parked_values
+from consumers.stores.parking import check_replay, origin_columns, parked_values, reason_values, replay_counts
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.copying import copy_in, text_columns
 from consumers.stores.postgres.reader import one, positions_of, unknown
-from consumers.stores.shape import SHADOW, STAGE
+from consumers.stores.shape import SHADOW, STAGE, recall
 
 SMALL = 50  # rows; up to here parameters of one statement beat a COPY into the stage (3.7 to 6.9 ms), from 100 on not
 
@@ -69,19 +69,61 @@ class Writing:
 
     def apply(self, batch: Batch, intake: Intake, puts: pl.DataFrame, facts: Facts) -> Outcome:
         """Write everything and commit."""
-        staged = puts.height > SMALL
-        if staged:
-            self._connection.execute(sql.create_stage(self._table))
-            ordered = puts.sort(self._table.key_field)  # the index is met in order, and rows are locked in order
-            copy_in(self._connection, sql.copy_into(STAGE + self._table.name, self._table), ordered)
+        staged = self._stage(puts)
         with self._connection.pipeline():
             put = self._put(puts, staged=staged, feed=facts.ready)
             buried = self._bury(intake.deletes, facts)
             self._move(Slot.LIVE, batch)
-        applied = (one(put) if put else 0) + (one(buried) if buried else 0)
-        outcome = Outcome(applied, intake.height - applied)
+        outcome = _outcome(intake, put, buried)
         self._commit(Slot.LIVE, batch, {"applied": outcome.applied, "stale": outcome.stale})
         return outcome
+
+    def begin_replay(self, replay: Replay) -> Facts:
+        """Begin, and lock the register against a swap, then the parked events. Raises Unavailable, see the check."""
+        register, connection = self._table.register, self._connection
+        named = [*replay.settled, *(parked.origin for parked in replay.standing)]
+        with connection.pipeline():
+            connection.execute(sql.BEGIN)
+            locked = connection.execute(f"{sql.LOCK_REGISTER} SHARE", [register])
+            shape = connection.execute(sql.SHAPE, [register])
+            found = connection.execute(sql.LOCK_PARKED, origin_columns(named))
+            graves = connection.execute(sql.HAS_GRAVES, [register])
+        held = locked.fetchone()
+        if held is None:
+            raise unknown(register)
+        phase, filling, _ = held
+        facts = Facts(phase == Phase.READY, filling, one(graves), {})
+        check_replay(replay, recall(register, one(shape)), ready=facts.ready, filling=filling, found=one(found))
+        return facts
+
+    def replay(self, replay: Replay, intake: Intake, facts: Facts, *, dry: bool) -> Outcome:
+        """Write everything and commit; ``dry`` undoes it first."""
+        puts = self.outliving(intake.puts, facts)
+        self._connection.execute("SAVEPOINT replay")
+        staged = self._stage(puts)
+        with self._connection.pipeline():
+            put = self._put(puts, staged=staged, feed=facts.ready)
+            buried = self._bury(intake.deletes, facts)
+            self._connection.execute(sql.SETTLE, origin_columns(replay.settled))
+        outcome = _outcome(intake, put, buried)
+        with self._connection.cursor() as cursor:
+            cursor.executemany(
+                sql.STAND, [(*reason_values(parked), *astuple(parked.origin)) for parked in replay.standing]
+            )
+        self.count(Slot.LIVE, replay_counts(replay, outcome))
+        if dry:
+            self._connection.execute("ROLLBACK TO replay")
+        self._connection.execute("COMMIT")
+        return outcome
+
+    def _stage(self, puts: pl.DataFrame) -> bool:
+        """Whether the rows are many, and lie in the stage now."""
+        if puts.height <= SMALL:
+            return False
+        self._connection.execute(sql.create_stage(self._table))
+        ordered = puts.sort(self._table.key_field)  # the index is met in order, and rows are locked in order
+        copy_in(self._connection, sql.copy_into(STAGE + self._table.name, self._table), ordered)
+        return True
 
     def fill(self, batch: Batch, intake: Intake, puts: pl.DataFrame) -> None:
         """Append the rows to the shadow, note the deletes, and commit."""
@@ -138,3 +180,8 @@ class Writing:
         worth = {outcome: n for outcome, n in counts.items() if n}
         given = [self._table.register, slot, list(worth), list(worth.values())]
         self._connection.execute(sql.COUNT, given, prepare=True)
+
+
+def _outcome(intake: Intake, put: psycopg.Cursor[Any] | None, buried: psycopg.Cursor[Any] | None) -> Outcome:
+    applied = (one(put) if put else 0) + (one(buried) if buried else 0)
+    return Outcome(applied, intake.height - applied)

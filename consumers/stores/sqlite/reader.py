@@ -3,20 +3,35 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, astuple
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind, TopicName
-from consumers.stores.base import Change, Parked, Partition, Phase, Position, RegisterStatus, Row, Slot, Table
+from consumers.stores.base import (
+    Change,
+    Origin,
+    Parked,
+    ParkedCount,
+    Partition,
+    Phase,
+    Position,
+    RegisterStatus,
+    Row,
+    Slot,
+    Table,
+)
 from consumers.stores.feed import Cursor
 from consumers.stores.parking import parked_of
 from consumers.stores.shape import LAYOUT, quote, recall
+from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.file import connect_reader, told, transaction
-from consumers.stores.sqlite.statements import APPLICATION_ID, PARKED, select
-from consumers.stores.sqlite.types import frame_of, python_values, read_time
+from consumers.stores.sqlite.statements import APPLICATION_ID, select
+from consumers.stores.sqlite.types import frame_of, python_values, read_time, time_text
 from consumers.stores.values import as_events, row_of
 
 CHUNK = 50_000  # rows that become Python values at a time, on their way into a frame
@@ -67,11 +82,11 @@ class SqliteReader:
 
     def table(self, register: RegisterName) -> Table:
         with self._transaction("BEGIN") as connection:
-            return _table(connection, register)
+            return held_table(connection, register)
 
     def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
         with self._transaction("BEGIN") as connection:
-            table = _table(connection, register)
+            table = held_table(connection, register)
             phase, filling, fingerprint, generation = connection.execute(
                 "SELECT phase, filling, fingerprint, generation FROM _lienthong_registers WHERE register = ?",
                 (register,),
@@ -90,11 +105,11 @@ class SqliteReader:
                 "SELECT outcome, sum(value) FROM _lienthong_counters WHERE register = ? GROUP BY outcome ORDER BY 1",
                 (register,),
             ).fetchall()
-        return {outcome: n for outcome, n in found if n and not outcome.startswith("_")}
+        return {outcome: n for outcome, n in found if n > 0 and not outcome.startswith("_")}
 
     def get(self, register: RegisterName, key: str) -> Row | None:
         with self._transaction("BEGIN") as connection:
-            table = _table(connection, register)
+            table = held_table(connection, register)
             where = f"WHERE {quote(table.key_field)} = ?"
             held = connection.execute(select(table, where), (key,)).fetchone()
         return None if held is None else row_of(table, python_values(table, held))
@@ -116,16 +131,46 @@ class SqliteReader:
 
     def rows(self, register: RegisterName) -> pl.DataFrame:
         with self._transaction("BEGIN") as connection:
-            table = _table(connection, register)
+            table = held_table(connection, register)
             cursor = connection.execute(select(table, f"ORDER BY {quote(table.key_field)}"))
             frames = [frame_of(table, ())]
             while chunk := cursor.fetchmany(CHUNK):
                 frames.append(frame_of(table, chunk))
         return as_events(table, pl.concat(frames))
 
-    def parked(self, register: RegisterName | None = None, limit: int = 100) -> Sequence[Parked]:
+    def parked(
+        self,
+        register: RegisterName | None = None,
+        limit: int = 100,
+        *,
+        reason: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        waiting: bool = False,
+        after: Origin | None = None,
+    ) -> Sequence[Parked]:
+        told = {
+            "register": register,
+            "reason": reason,
+            "since": since and time_text(since),
+            "until": until and time_text(until),
+            "waiting": waiting or None,
+            "after": after and str(after),
+        }
+        given: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+        place = asdict(after) if after else {}
         with self._transaction("BEGIN") as connection:
-            return [parked_of(each) for each in connection.execute(PARKED, (register or "", limit))]
+            found = connection.execute(sql.parked(given), {**given, **place, "limit": limit})
+            return [_parked(each) for each in found]
+
+    def parked_event(self, origin: Origin) -> Parked | None:
+        with self._transaction("BEGIN") as connection:
+            found = connection.execute(sql.PARKED_EVENT, astuple(origin)).fetchone()
+        return None if found is None else _parked(found)
+
+    def parked_counts(self) -> Sequence[ParkedCount]:
+        with self._transaction("BEGIN") as connection:
+            return [ParkedCount(*each) for each in connection.execute(sql.PARKED_COUNTS)]
 
     def changes(self, after: str | None, limit: int) -> Sequence[Change]:
         with self._transaction("BEGIN") as connection:
@@ -172,7 +217,7 @@ def tables(connection: sqlite3.Connection) -> Mapping[RegisterName, Table]:
     return {RegisterName(register): recall(register, shape) for register, shape in found}
 
 
-def _table(connection: sqlite3.Connection, register: RegisterName) -> Table:
+def held_table(connection: sqlite3.Connection, register: RegisterName) -> Table:
     found = connection.execute("SELECT shape FROM _lienthong_registers WHERE register = ?", (register,)).fetchone()
     if found is None:
         raise RegisterUnknown(f"{register}: this replica does not hold it")
@@ -189,6 +234,11 @@ def positions(connection: sqlite3.Connection, register: RegisterName, slot: Slot
         Partition(TopicName(topic), partition): Position(topic_id, offset, epoch, read_time(told) if told else None)
         for topic, partition, topic_id, offset, epoch, told in found
     }
+
+
+def _parked(values: Sequence[Any]) -> Parked:
+    *event, parked_at, replays, forwarded_at = values
+    return parked_of(event, read_time(parked_at), replays, forwarded_at and read_time(forwarded_at))
 
 
 def meta(connection: sqlite3.Connection, name: str) -> str:

@@ -1,6 +1,6 @@
 """SQL as SQLite says it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from consumers.stores.base import Table
@@ -31,9 +31,13 @@ BOOKKEEPING = (
     """CREATE TABLE _lienthong_parked (
         topic_id TEXT NOT NULL, "partition" INTEGER NOT NULL, "offset" INTEGER NOT NULL, register TEXT NOT NULL,
         topic TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, key BLOB, value BLOB, headers TEXT NOT NULL,
-        kafka_timestamp_ms INTEGER NOT NULL, parked_at TEXT NOT NULL,
-        PRIMARY KEY (topic_id, "partition", "offset")
+        kafka_timestamp_ms INTEGER NOT NULL, parked_at TEXT NOT NULL, replays INTEGER NOT NULL DEFAULT 0,
+        forwarded_at TEXT, dismissed_at TEXT, PRIMARY KEY (topic_id, "partition", "offset")
     )""",
+    """CREATE INDEX _lienthong_parked_kinds ON _lienthong_parked (register, reason, forwarded_at)
+        WHERE dismissed_at IS NULL""",
+    """CREATE INDEX _lienthong_parked_waiting ON _lienthong_parked (topic_id, "partition", "offset")
+        WHERE forwarded_at IS NULL AND dismissed_at IS NULL""",
     """CREATE TABLE _lienthong_counters (
         register TEXT NOT NULL, slot TEXT NOT NULL, outcome TEXT NOT NULL, value INTEGER NOT NULL,
         PRIMARY KEY (register, slot, outcome)
@@ -44,7 +48,10 @@ BOOKKEEPING = (
     )""",
     """INSERT INTO sqlite_sequence (name, seq) VALUES ('_lienthong_changes', 0)""",
 )
-"""``dead`` has the deletes seen while a shadow fills, by key, until its finish turns them into graves."""
+"""``dead`` has the deletes seen while a shadow fills, by key, until its finish turns them into graves.
+
+``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again.
+"""
 
 SKIP_NUMBERS = """UPDATE sqlite_sequence SET seq = ((seq >> 32) + 1) << 32 WHERE name = '_lienthong_changes'"""
 """At every start, synced: numbers that a power cut took back, and somebody may have seen, are never given again."""
@@ -199,8 +206,47 @@ PARK = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", regist
     headers, kafka_timestamp_ms, parked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING"""
 
-PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
-    kafka_timestamp_ms FROM _lienthong_parked WHERE ? IN (register, '') ORDER BY topic, "partition", "offset" LIMIT ?"""
+_PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
+    kafka_timestamp_ms, parked_at, replays, forwarded_at FROM _lienthong_parked WHERE dismissed_at IS NULL"""
+
+PARKED_EVENT = f"""{_PARKED} AND topic_id = ? AND "partition" = ? AND "offset" = ?"""
+
+_PARKED_WHERE = {
+    "register": "register = :register",
+    "reason": "reason = :reason",
+    "since": "parked_at >= :since",
+    "until": "parked_at < :until",
+    "waiting": "forwarded_at IS NULL",
+    "after": """(topic_id, "partition", "offset") > (:topic_id, :partition, :offset)""",
+}
+
+
+def parked(given: Iterable[str]) -> str:
+    """A page of parked events; ``given`` names the conditions that it is to meet."""
+    where = "".join(f" AND {_PARKED_WHERE[name]}" for name in given)
+    return f'{_PARKED}{where} ORDER BY topic_id, "partition", "offset" LIMIT :limit'
+
+
+PARKED_COUNTS = """SELECT register, reason, count(*), count(*) FILTER (WHERE forwarded_at IS NULL)
+    FROM _lienthong_parked WHERE dismissed_at IS NULL GROUP BY register, reason ORDER BY register, reason"""
+
+WAITING = "SELECT count(*) FROM _lienthong_parked WHERE forwarded_at IS NULL AND dismissed_at IS NULL"
+
+_ORIGINS = """dismissed_at IS NULL AND (topic_id, "partition", "offset") IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?))"""
+"""Parked events by a JSON array of their origins."""
+
+COUNT_PARKED = f"SELECT count(*) FROM _lienthong_parked WHERE {_ORIGINS}"
+
+SETTLE = f"DELETE FROM _lienthong_parked WHERE {_ORIGINS}"
+
+STAND = """UPDATE _lienthong_parked SET reason = ?, detail = ?, replays = replays + 1
+    WHERE topic_id = ? AND "partition" = ? AND "offset" = ?"""
+
+DISMISS = f"""UPDATE _lienthong_parked SET dismissed_at = ?, detail = '', key = NULL, value = NULL, headers = '[]'
+    WHERE {_ORIGINS} RETURNING register"""
+
+FORWARDED = f"UPDATE _lienthong_parked SET forwarded_at = ? WHERE {_ORIGINS}"
 
 
 def select(table: Table, where: str) -> str:

@@ -1,23 +1,25 @@
 """The store in one SQLite file. One writer, so a transaction may look first and decide then."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bus.errors import RegisterUnknown
 from bus.names import RegisterName
-from consumers.stores.base import Batch, Outcome, Partition, Position, Slot, Table
+from consumers.stores.base import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.intake import take_in
 from consumers.stores.owning import check_topics, is_repeated, no_fill
+from consumers.stores.parking import check_replay, dismissal_counts, origins_text
 from consumers.stores.shape import SHADOW, check_names
 from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.file import WriterLock, connect_writer, told
 from consumers.stores.sqlite.finishing import finish
 from consumers.stores.sqlite.layout import create_shadow, lay, lay_out, make_views
-from consumers.stores.sqlite.reader import SqliteReader, meta, positions
+from consumers.stores.sqlite.reader import SqliteReader, held_table, meta, positions
 from consumers.stores.sqlite.types import time_text
-from consumers.stores.sqlite.writing import Writing
+from consumers.stores.sqlite.writing import Writing, count
 
 WRITING = "BEGIN IMMEDIATE"
 
@@ -86,9 +88,7 @@ class SqliteStore(SqliteReader):
                 return Outcome(0, 0)
             writing = self._writing(connection, table)
             facts = writing.facts()
-            applied = writing.put(writing.outliving(intake.puts), feed=facts.ready)
-            applied += writing.bury(intake.deletes, facts)
-            outcome = Outcome(applied, intake.height - applied)
+            outcome = writing.apply(intake, facts)
             writing.move(Slot.LIVE, batch, {"applied": outcome.applied, "stale": outcome.stale})
         return outcome
 
@@ -127,6 +127,38 @@ class SqliteStore(SqliteReader):
             if last is not None:
                 connection.execute("DELETE FROM _lienthong_changes WHERE n <= ?", (last,))
                 connection.execute("UPDATE _lienthong_meta SET value = ? WHERE name = 'changes_floor'", (str(last),))
+
+    def waiting(self) -> int:
+        with self._transaction("BEGIN") as connection:
+            waiting: int = connection.execute(sql.WAITING).fetchone()[0]
+        return waiting
+
+    def replay(self, replay: Replay, *, dry: bool = False) -> Outcome:
+        intake = take_in(replay.table, replay.rows)
+        named = origins_text([*replay.settled, *(parked.origin for parked in replay.standing)])
+        with self._transaction(WRITING) as connection:
+            held = held_table(connection, replay.table.register)
+            writing = Writing(connection, held, bytes.fromhex(meta(connection, "grave_secret")))
+            facts = writing.facts()
+            found = connection.execute(sql.COUNT_PARKED, (named,)).fetchone()[0]
+            check_replay(replay, held, ready=facts.ready, filling=facts.filling, found=found)
+            connection.execute("SAVEPOINT replay")
+            outcome = writing.apply(intake, facts)
+            writing.settle(replay, outcome)
+            if dry:
+                connection.execute("ROLLBACK TO replay")
+        return outcome
+
+    def dismiss(self, origins: Sequence[Origin]) -> int:
+        with self._transaction(WRITING) as connection:
+            gone = connection.execute(sql.DISMISS, (time_text(datetime.now(UTC)), origins_text(origins))).fetchall()
+            for register, n in Counter(register for (register,) in gone).items():
+                count(connection, register, Slot.LIVE, dismissal_counts(n))
+        return len(gone)
+
+    def mark_forwarded(self, origins: Sequence[Origin]) -> None:
+        with self._transaction(WRITING) as connection:
+            connection.execute(sql.FORWARDED, (time_text(datetime.now(UTC)), origins_text(origins)))
 
     def _writing(self, connection: sqlite3.Connection, table: Table) -> Writing:
         return Writing(connection, table, self._secret)

@@ -3,14 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 
 import polars as pl
 
-from consumers.stores.base import Batch, Phase, Slot, Table
+from consumers.stores.base import Batch, Outcome, Phase, Replay, Slot, Table
 from consumers.stores.graves import hash_keys, outlive
-from consumers.stores.parking import parked_values
+from consumers.stores.intake import Intake
+from consumers.stores.parking import origins_text, parked_values, reason_values, replay_counts
 from consumers.stores.shape import STAGE, quote
 from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.types import time_text, tuples
@@ -56,6 +57,12 @@ class Writing:
             "SELECT EXISTS (SELECT 1 FROM _lienthong_graves WHERE register = ?)", (self._table.register,)
         )
         return bool(found.fetchone()[0])
+
+    def apply(self, intake: Intake, facts: Facts) -> Outcome:
+        """Bring the live table forward."""
+        applied = self.put(self.outliving(intake.puts), feed=facts.ready)
+        applied += self.bury(intake.deletes, facts)
+        return Outcome(applied, intake.height - applied)
 
     def put(self, puts: pl.DataFrame, *, feed: bool) -> int:
         """How many rows were newer than what the table held, and now stand.
@@ -132,6 +139,18 @@ class Writing:
         self._connection.executemany(sql.PARK, [(*parked_values(parked), self._now) for parked in batch.parked])
         self.count(slot, {**batch.counts, **counts, "parked": len(batch.parked)})
 
+    def settle(self, replay: Replay, outcome: Outcome) -> None:
+        """Take settled events out of the parked, keep the others with their reason of now, move the counters."""
+        self._connection.execute(sql.SETTLE, (origins_text(replay.settled),))
+        self._connection.executemany(
+            sql.STAND, [(*reason_values(parked), *astuple(parked.origin)) for parked in replay.standing]
+        )
+        self.count(Slot.LIVE, replay_counts(replay, outcome))
+
     def count(self, slot: Slot, counts: Mapping[str, int]) -> None:
-        rows = [(self._table.register, slot, outcome, n) for outcome, n in counts.items() if n]
-        self._connection.executemany(sql.COUNT, rows)
+        count(self._connection, self._table.register, slot, counts)
+
+
+def count(connection: sqlite3.Connection, register: str, slot: Slot, counts: Mapping[str, int]) -> None:
+    """Add to the register's counters."""
+    connection.executemany(sql.COUNT, [(register, slot, outcome, n) for outcome, n in counts.items() if n])

@@ -13,19 +13,22 @@ import pytest
 
 from bus.errors import DatabaseUnavailable
 from consumers.stores import open_store
-from consumers.stores.base import Outcome, Slot
+from consumers.stores.base import Outcome, Replay, Slot
 from consumers.stores.postgres.writing import Writing
 from consumers.stores.sqlite import file as sqlite_file
-from tests.contract.stores.building import ALL, IDENTITY, Owner, delete, filled, parked, upsert
+from tests.contract.stores.building import ALL, IDENTITY, Owner, delete, filled, frame, parked, upsert
 
 REGISTER = IDENTITY.register
 BATCH = [*(upsert(f"k{n:03d}", 2) for n in range(120)), delete("gone", 2)]
-CALLS = ("apply", "fill", "begin_fill", "finish_fill", "claim")
+CALLS = ("apply", "fill", "begin_fill", "finish_fill", "claim", "replay", "dismiss")
 
 
-def prepared(store):
+def prepared(store, what):
     """A ready register, a shadow half filled, and the owners of both."""
     live = filled(store, upsert("k000", 1), upsert("gone", 1))
+    live.send(parked=[parked(n) for n in range(90, 94)])
+    if what == "replay":  # refused while a shadow fills
+        return live, None
     store.begin_fill(REGISTER)
     shadow = Owner(store, slot=Slot.SHADOW)
     shadow.send(upsert("k000", 2), upsert("k000", 3), upsert("gone", 1))
@@ -40,6 +43,11 @@ def call(what, store, live, shadow):
         store.fill(shadow.batch(*BATCH, parked=[parked(1)], counts={"superseded": 3}))
     elif what == "claim":
         live.claim()
+    elif what == "replay":
+        settled, standing = [parked(n).origin for n in (90, 91, 92)], [parked(93, reason="owner_wrong")]
+        store.replay(Replay(IDENTITY, frame(IDENTITY, *BATCH), settled, standing))
+    elif what == "dismiss":
+        store.dismiss([parked(90).origin, parked(91).origin])
     else:
         getattr(store, what)(REGISTER)
 
@@ -53,7 +61,7 @@ def seen(store):
         store.counters(REGISTER),
         store.status(REGISTER),
         [(change.key, change.version) for change in store.changes(None, 1000)],
-        list(store.parked()),
+        [(each, each.replays) for each in store.parked()],
     )
 
 
@@ -71,7 +79,7 @@ def test_sqlite_file_as_it_is_before_any_statement_is_whole(tmp_path, what):
 
     with open_store(f"sqlite:///{path}") as store:
         store.open(ALL)
-        owners = prepared(store)
+        owners = prepared(store, what)
         before = seen(store)
         store._held.set_trace_callback(copy)
         call(what, store, *owners)
@@ -112,7 +120,7 @@ def test_postgres_connection_cut_before_any_statement_leaves_nothing_behind(post
     with open_store(postgres_database) as store, open_store(postgres_database) as other:
         store.open(ALL)
         other.open(ALL)
-        live, shadow = prepared(store)
+        live, shadow = prepared(store, what)
         before = seen(other)
         cut = Cut(monkeypatch)
         cuts = 0
@@ -220,7 +228,7 @@ call(sys.argv[2], store, live, shadow)
 @pytest.mark.parametrize("what", ["apply", "finish_fill"])
 def test_process_killed_before_its_commit_leaves_nothing_behind(database, what):
     store = database.open()
-    prepared(store)
+    prepared(store, what)
     store.close()
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     killed = subprocess.run(
@@ -232,7 +240,7 @@ def test_process_killed_before_its_commit_leaves_nothing_behind(database, what):
     assert store.status(REGISTER).generation == 1
     assert store.status(REGISTER).filling
     live, shadow = Owner(store), Owner(store, slot=Slot.SHADOW)
-    assert (live.offset, shadow.offset) == (2, 5)
+    assert (live.offset, shadow.offset) == (3, 5)
     call(what, store, live, shadow)
     assert store.get(REGISTER, "k000").version == (2 if what == "apply" else 3)
     assert store.get(REGISTER, "gone") is None
