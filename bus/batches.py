@@ -7,6 +7,7 @@ stay the client's own. It has no public way to that, so this holds on to four pr
 """
 
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -29,7 +30,7 @@ _CONTROL_KEY = struct.Struct(">hh")  # version, type
 _ABORT = 0
 
 
-def by_batches(consumer: AIOKafkaConsumer) -> None:
+def by_batches(consumer: AIOKafkaConsumer) -> "Hearing":
     """Have ``getmany`` give a list of ``Run`` a partition: for a read_committed consumer with nothing assigned yet.
 
     ``max_records`` then counts runs, ``position()`` moves a batch at a time. A batch that does not have the sum it was
@@ -37,7 +38,7 @@ def by_batches(consumer: AIOKafkaConsumer) -> None:
     """
     fetcher = consumer._fetcher  # noqa: SLF001
     client, process = fetcher._client, fetcher._proc_fetch_request  # noqa: SLF001
-    heard = _Listening(client)
+    heard = Hearing(client)
     fetcher._client = heard  # noqa: SLF001
 
     async def proc_fetch_request(assignment: Any, node_id: int, request: Any) -> bool:
@@ -50,20 +51,27 @@ def by_batches(consumer: AIOKafkaConsumer) -> None:
         return wake
 
     fetcher._proc_fetch_request = proc_fetch_request  # noqa: SLF001
+    return heard
 
 
-class _Listening:
+class Hearing:
     """A client that keeps the last answer of each broker until it is asked for."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
         self._answers: dict[int, Any] = {}
+        self._heard_at = time.monotonic()
+
+    def silent_seconds(self) -> float:
+        """Since the last answer: a broker that has nothing new says so every half second."""
+        return time.monotonic() - self._heard_at
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     async def send(self, node_id: int, request: Any, **options: Any) -> Any:
         self._answers[node_id] = answer = await self._client.send(node_id, request, **options)
+        self._heard_at = time.monotonic()
         return answer
 
     def of(self, node_id: int) -> Mapping[TopicPartition, tuple[Sequence[tuple[int, int]], bytes]]:

@@ -93,8 +93,8 @@ class Records:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    *plain, headers = row
-    return Record(*plain, read_headers(headers))
+    topic, partition, offset, timestamp, key, value, headers = row
+    return Record(topic, partition, offset, timestamp, key, value, read_headers(headers))
 
 
 def read_headers(data: bytes) -> tuple[tuple[str, bytes | None], ...]:

@@ -16,6 +16,7 @@ from bus.records import Records
 from bus.registry import SchemaRegistry
 from bus.settings import KafkaSettings
 from consumers.lane import Decode, Lane
+from consumers.parked.lot import ParkingLot
 from consumers.progress import Progress
 from consumers.reading.book import SchemaBook
 from consumers.reading.columns import ColumnDecoder
@@ -49,6 +50,7 @@ class Following:
         owner: str,
         max_batch: int,
         columnar: bool,
+        lot: ParkingLot,
         open_tables: Callable[[], Awaitable[None]],
     ) -> None:
         self.register = register
@@ -57,6 +59,7 @@ class Following:
         self.progress: Progress | None = None
         self._store, self._settings, self._owner, self._max_batch = store, settings, owner, max_batch
         self._columnar = columnar
+        self._lot = lot
         self._open_tables = open_tables
         self._lanes: list[Lane] = []
         self._stopping = False
@@ -65,6 +68,10 @@ class Following:
     def reading(self) -> bool:
         """Whether a lane is at work, which ends by itself after ``stop``."""
         return bool(self._lanes)
+
+    def stalled(self) -> str:
+        """Who keeps a lane waiting for long; empty while all answer."""
+        return next(filter(None, (lane.stalled() for lane in self._lanes)), "")
 
     def stop(self) -> None:
         """Let every lane commit what it has taken, and end."""
@@ -194,6 +201,7 @@ class Following:
             self._settings,
             owner=self._owner,
             max_batch=self._max_batch,
+            lot=self._lot,
             decode=self._decode(),
             widen=widen,
         )

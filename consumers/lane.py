@@ -19,12 +19,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from bus import kafka, metrics
-from bus.batches import by_batches
+from bus.batches import Hearing, by_batches
 from bus.errors import ClusterMismatch, Fenced, RowsRefused
 from bus.names import TopicName
 from bus.records import Records, Run
 from bus.settings import KafkaSettings
 from consumers.merging import merge
+from consumers.parked.lot import ParkingLot
 from consumers.reading.book import SchemaBook
 from consumers.reading.decoded import Decoded, park
 from consumers.reading.ids import schema_ids
@@ -33,6 +34,8 @@ from consumers.route import Route
 from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot
 from consumers.thread import StoreThread
 
+HAUL_BYTES = 32 * 1024 * 1024  # of records in one batch: 20,000 of the usual size are 8 MB, but one may have a megabyte
+STALL_SECONDS = 10.0  # a database or broker that has not answered for so long is told of
 FETCH_BYTES = 1024 * 1024  # a partition's share of one fetch; twelve of them bound what waits in memory
 IDLE_MS = 200  # how soon a stop is noticed; an event that arrives ends the wait at once
 GATHER_MS = 2  # while the database is busy: short, so that its end is seen soon
@@ -92,6 +95,7 @@ class Lane:
         *,
         owner: str,
         max_batch: int,
+        lot: ParkingLot,
         decode: Decode,
         widen: Callable[[], Awaitable[None]],
     ) -> None:
@@ -99,6 +103,9 @@ class Lane:
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
         self._decode = decode
+        self._lot = lot
+        self._ended = False
+        """A stop came while there was no room to park in: what was read since is left for the next run."""
         self._reader = book.reader
         self._stack = AsyncExitStack()
         self._pending: asyncio.Task[None] | None = None
@@ -111,6 +118,9 @@ class Lane:
         """The haul before was of few records."""
         self._run_size = max_batch // 4
         """Records of the largest run so far; before the first, a guess."""
+        self._run_bytes = 1
+        self._hearing: Hearing | None = None
+        self._writing_since: float | None = None
         self.positions: dict[Partition, Position] = {}
         """As last committed."""
         self._sent: dict[Partition, int] = {}
@@ -128,7 +138,7 @@ class Lane:
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
-        by_batches(self._consumer)
+        self._hearing = by_batches(self._consumer)
         with kafka.told_plainly(self._settings):
             await self._seek(self._consumer)
         return self
@@ -156,6 +166,15 @@ class Lane:
                     f"{standing}: the log was cut; rebuild this replica",
                 )
             consumer.seek(_kafka(at), standing)
+
+    def stalled(self) -> str:
+        """Who has not answered for ``STALL_SECONDS``; nothing more is read until then, and nothing is lost."""
+        writing = 0.0 if self._writing_since is None else time.monotonic() - self._writing_since
+        silent = 0.0 if self._hearing is None else self._hearing.silent_seconds()
+        for who, seconds in (("database", writing), ("broker", silent)):
+            if seconds > STALL_SECONDS:
+                return f"{who}: no answer for {seconds:.0f} s"
+        return ""
 
     def done(self) -> int:
         """Offsets committed in all partitions together."""
@@ -216,24 +235,25 @@ class Lane:
         After a small haul nothing is taken before then: to look at each event as it comes costs 0.4 ms a look.
         """
         runs: list[Run] = []
-        count = 0
+        count = size = 0
         if self._small:
             await self._free.wait()
         with kafka.told_plainly(self._settings):
             while not self.stop.is_set():
                 busy = not self._free.is_set()
                 patience = GATHER_MS if busy else 0 if count else IDLE_MS
-                got = await self._fetch(patience, self._max_batch - count)
+                got = await self._fetch(patience, self._max_batch - count, HAUL_BYTES - size)
                 runs += got
                 count += sum(run.count for run in got)
-                if count >= self._max_batch or not (busy or got):
+                size += sum(len(run.data) for run in got)
+                if count >= self._max_batch or size >= HAUL_BYTES or not (busy or got):
                     break
         self._small = count <= FEW
         return Haul(runs, count, {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions})
 
-    async def _fetch(self, timeout_ms: int, room: int) -> list[Run]:
+    async def _fetch(self, timeout_ms: int, room: int, room_bytes: int) -> list[Run]:
         """What fits, and at most a run more; a run may not be larger than all before it, or it is one at a time."""
-        most = max(room // self._run_size, 1)
+        most = max(min(room // self._run_size, room_bytes // self._run_bytes), 1)
         try:
             got = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
         except OffsetOutOfRangeError as error:
@@ -243,6 +263,7 @@ class Lane:
         runs = [run for of_partition in got.values() for run in of_partition]
         if runs:
             self._run_size = max(self._run_size, *(run.count for run in runs))
+            self._run_bytes = max(self._run_bytes, *(len(run.data) for run in runs))
         return runs
 
     def _worth(self, chunk: Chunk) -> bool:
@@ -290,6 +311,10 @@ class Lane:
         return stable is not None and offset >= stable
 
     async def _commit(self, chunk: Chunk, batch: Batch) -> None:
+        if batch.parked and not await self._lot.admits(self._name, self.stop):
+            self._ended = True
+        if self._ended:
+            return
         began = time.perf_counter()
         try:
             outcome = await self._write(batch)
@@ -322,6 +347,7 @@ class Lane:
 
     async def _write(self, batch: Batch) -> Outcome:
         store = self._store.store
+        self._writing_since = time.monotonic()
         try:
             if self._slot is Slot.LIVE:
                 return await self._store(store.apply, batch)
@@ -329,6 +355,8 @@ class Lane:
         except Fenced:
             metrics.fenced.labels(self._name).inc()
             raise
+        finally:
+            self._writing_since = None
         return Outcome(applied=0, stale=0)
 
     def _measure(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
@@ -336,8 +364,8 @@ class Lane:
         counts = {**batch.counts, "applied": outcome.applied, "stale": outcome.stale, "parked": len(batch.parked)}
         for name, n in counts.items():
             metrics.consumed.labels(self._name, name).inc(n)
-        for parked in batch.parked:
-            metrics.parked.labels(self._name, parked.reason).inc()
+        if batch.parked:
+            self._lot.arrived.set()
         newest = batch.rows.get_column("recorded_at").max()
         if self._slot is Slot.LIVE and isinstance(newest, datetime):
             metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))

@@ -14,8 +14,11 @@ from bus import kafka, metrics
 from bus.catalog import Catalog, Register
 from bus.errors import BusError, Unavailable
 from bus.health import Unready
+from bus.names import RegisterName
 from bus.registry import SchemaRegistry, open_registry
 from consumers.following import Following
+from consumers.parked.forwarder import Forwarder
+from consumers.parked.lot import ParkingLot
 from consumers.route import Route, find_route
 from consumers.settings import ReplicaSettings
 from consumers.stores.base import Store
@@ -26,6 +29,8 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = 3.0  # the longest pause between two tries: events flow again within 5 s of a server's return
 GIVE_UP_SECONDS = 10.0  # for a run that is to end by itself
 PRUNE_SECONDS = 6 * 3600.0
+LAST_SECONDS = 5.0  # for what is parked when a run ends by itself
+STALL_LOOK_SECONDS = 1.0
 
 Result = TypeVar("Result")
 
@@ -42,6 +47,10 @@ class ReplicaDaemon:
         self._registers = [catalog.register(name) for name in settings.replica.registers]
         self._store = StoreThread(store)
         self._stop = asyncio.Event()
+        self._lot = ParkingLot(self._store, settings.replica.max_parked)
+        self._forwarder = Forwarder(
+            store, self._store, settings.kafka, catalog.dead_letter_topic, settings.replica.agency
+        )
         self.following: list[Following] = []
 
     def stop(self) -> None:
@@ -51,13 +60,15 @@ class ReplicaDaemon:
         """Registers that are not ready, with what they are doing; the whole replica while it starts."""
         if not self.following:
             return {"replica": "starting"}
-        return {each.register.name: each.state for each in self.following if each.state}
+        doing = {each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled() for each in self.following}
+        return {register: what for register, what in doing.items() if what}
 
     async def run(self, *, until_caught_up: bool = False) -> None:
         """Follow all registers until ``stop()``, or until each has what was there at the start.
 
         Raises what is not retriable; with ``until_caught_up`` also Unavailable, after some tries.
         """
+        self._lot.patience = GIVE_UP_SECONDS if until_caught_up else None
         async with self._store:
             work = asyncio.create_task(self._work(until_caught_up=until_caught_up), name="replica")
             stopped = asyncio.create_task(self._stop.wait(), name="stop signal")
@@ -83,13 +94,20 @@ class ReplicaDaemon:
             routes = await self._retrying(self._begin, until_caught_up)
             try:
                 async with asyncio.TaskGroup() as group:
-                    pruning = group.create_task(self._prune_now_and_then(), name="prune")
+                    others = [
+                        group.create_task(self._prune_now_and_then(), name="prune"),
+                        group.create_task(self._forwarder.run(self._lot), name="forward parked events"),
+                        group.create_task(self._tell_stalls(), name="stalls"),
+                    ]
                     async with asyncio.TaskGroup() as registers:
                         for following, route in zip(self.following, routes, strict=True):
                             work = partial(self._follow, following, route, until_caught_up=until_caught_up)
                             name = f"register {following.register.name}"
                             registers.create_task(self._retrying(work, until_caught_up), name=name)
-                    pruning.cancel()
+                    for task in others:
+                        task.cancel()
+                    if until_caught_up:
+                        await self._forward_last()
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
 
@@ -111,6 +129,7 @@ class ReplicaDaemon:
             owner=f"{replica.agency}/{replica.name}",
             max_batch=replica.max_batch,
             columnar=replica.decoding == "columns",
+            lot=self._lot,
             open_tables=self._open_tables,
         )
 
@@ -140,6 +159,26 @@ class ReplicaDaemon:
             with attempt:
                 return await work()
         raise AssertionError("a retry context ends by returning or raising")
+
+    async def _tell_stalls(self) -> None:
+        """Say once who keeps a register waiting, and once that it goes on."""
+        told: set[RegisterName] = set()
+        while True:
+            for following in self.following:
+                register, waiting_for = following.register.name, following.stalled()
+                if waiting_for and register not in told:
+                    told.add(register)
+                    log.warning("register_stalled", register=register, waiting_for=waiting_for)
+                elif register in told and not waiting_for:
+                    told.remove(register)
+                    log.info("register_resumed", register=register)
+            await asyncio.sleep(STALL_LOOK_SECONDS)
+
+    async def _forward_last(self) -> None:
+        """Forward what waits, if the topic is there: the next run may be a day away."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._forwarder.attempt(self._lot), LAST_SECONDS)
+            await self._forwarder.count()
 
     async def _prune_now_and_then(self) -> None:
         while True:

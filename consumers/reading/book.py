@@ -47,6 +47,19 @@ class SchemaBook:
             self.reader = _reader(self._register, versions[-1])
         return self.reader
 
+    async def reader_of(self, fingerprint: str) -> Reader:
+        """The newest released version under which the register's table is one that a store has.
+
+        Raises ClusterMismatch when there is none.
+        """
+        for released in reversed(await self._registry.versions(self._register.avro_subject)):
+            reader = _reader(self._register, released)
+            if reader.table.fingerprint == fingerprint:
+                return reader
+        raise ClusterMismatch(
+            f"{self._register.name}: the replica's table is of no released schema; run `lienthong replica run` first"
+        )
+
     async def learn(self, ids: Iterable[SchemaId]) -> None:
         """Know these ids' schemas; an id without one that can be read stays unknown, and its events are parked."""
         missing = [schema_id for schema_id in ids if schema_id not in self.writers]

@@ -34,6 +34,9 @@ FIGURES = (
     Figure("pg_vs_copy", "the same against raw COPY of the same rows", 0.55, 0.8),
     Figure("sqlite_vs_executemany", "Kafka → SQLite, empty, against bare executemany", 0.5, 0.8),
     Figure("columnar_vs_row", "columnar path against row path, Kafka → PostgreSQL", 3, 6),
+    Figure(
+        "poison_vs_clean", "the same with one event in 10,000 that cannot be decoded, against a clean run", 0.8, None
+    ),
     Figure("pg_update_vs_debezium", "every row updated again, against Debezium's JDBC sink", 2, 4),
     Figure("publish_vs_send", "encode and publish, against plain send", 1.5, 4),
     Figure("replica_rss_mb", "resident memory while applying the largest topic, MB", 400, 250, more_is_better=False),

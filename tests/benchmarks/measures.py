@@ -24,6 +24,7 @@ POSTGRES = (
     Ratio("pg_vs_debezium", "pg", "debezium"),
     Ratio("pg_vs_copy", "pg", "copy"),
     Ratio("columnar_vs_row", "pg", "rows"),
+    Ratio("poison_vs_clean", "pg_poison", "pg"),
 )
 SQLITE = (Ratio("sqlite_vs_executemany", "sqlite", "executemany"),)
 UPDATE = (Ratio("pg_update_vs_debezium", "pg_update", "debezium_update"),)
@@ -62,6 +63,10 @@ def from_empty_into_postgres(shop: Workshop, this: Round) -> None:
         this.run("pg", OurReplica(shop.folder("pg"), topic, database).fill)
         if "pg" in this.took:
             this.run("copy", partial(raw_copy, database))
+    if "pg_poison" in this.wanted:
+        with shop.servers.database("poison") as database:
+            topic_with = shop.poisoned_topic(shop.sizes.events)
+            this.run("pg_poison", OurReplica(shop.folder("pg-poison"), topic_with, database).fill)
     with shop.servers.database("debezium") as database:
         this.run("debezium", lambda: Debezium(shop.kit(), shop.folder("debezium"), topic, database).fill())
     with shop.servers.database("by_rows") as database:

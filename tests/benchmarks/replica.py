@@ -76,8 +76,9 @@ class OurReplica:
         with open_reader(self.database) as reader:
             rows = reader.status(IDENTITY, count_rows=True).rows
             applied = reader.counters(IDENTITY).get("applied", 0)
-        if (rows, applied) != (self.topic.events, self.topic.events * rounds):
-            raise Unavailable(f"the replica has {rows} rows and applied {applied} events of {self.topic.events}")
+        sound = self.topic.events - self.topic.poisoned
+        if (rows, applied) != (sound, sound * rounds):
+            raise Unavailable(f"the replica has {rows} rows and applied {applied} events of {sound}")
 
     def _between(self, first: str, last: str) -> float:
         """Seconds between two events of the log."""

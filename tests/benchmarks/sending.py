@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.benchmarks.events import IDENTITY, POLICE, event_frames, headers
 
 BATCH_BYTES = 256 * 1024  # as the file diff's sender
 PARTITIONS = 12
+POISON_EVERY = 10_000
 
 Record = tuple[bytes, bytes, Headers]
 """Key, value, headers."""
@@ -33,12 +34,19 @@ class Target:
     release: Release
 
 
-async def send_in_bulk(target: Target, states: pl.DataFrame, first_version: int) -> None:
-    """Encode by columns and send per-partition batches; what was sent is acknowledged when this returns."""
+async def send_in_bulk(target: Target, states: pl.DataFrame, first_version: int, *, poison: bool = False) -> None:
+    """Encode by columns and send per-partition batches; what was sent is acknowledged when this returns.
+
+    With ``poison`` one event in ``POISON_EVERY`` is cut short.
+    """
     encoder = BulkEncoder(target.release.schema_id, target.release.schema.parsed)
     flying: list[asyncio.Future[Any]] = []
     for events in event_frames(states, first_version):
-        for partition, records in _laid_out(encoder, events).items():
+        values = encoder.encode(events)
+        if poison:
+            numbers = events["version"] - first_version
+            values = [spoilt(value) if is_poison(n) else value for n, value in zip(numbers, values, strict=True)]
+        for partition, records in _laid_out(events, values).items():
             flying += await _append(target, partition, records)
         await asyncio.gather(*flying[:-PARTITIONS])  # the last batches fly while the next chunk is encoded
         del flying[:-PARTITIONS]
@@ -59,9 +67,17 @@ async def send_one_by_one(target: Target, states: pl.DataFrame, first_version: i
         flying.clear()
 
 
-def _laid_out(encoder: BulkEncoder, events: pl.DataFrame) -> dict[int, list[Record]]:
+def is_poison(number: int) -> bool:
+    return number % POISON_EVERY == POISON_EVERY // 10
+
+
+def spoilt(value: bytes) -> bytes:
+    return value[:-3]
+
+
+def _laid_out(events: pl.DataFrame, values: Iterable[bytes]) -> dict[int, list[Record]]:
     laid: defaultdict[int, list[Record]] = defaultdict(list)
-    for key, value, head in zip(events["key"], encoder.encode(events), headers(events), strict=True):
+    for key, value, head in zip(events["key"], values, headers(events), strict=True):
         raw = key.encode()
         laid[partition_of(raw, PARTITIONS)].append((raw, value, head))
     return laid

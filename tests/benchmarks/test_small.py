@@ -19,7 +19,7 @@ from tests.stack import stack_directory
 PUBLISHED_KEYS = {
     "pg_vs_debezium", "pg_vs_copy", "sqlite_vs_executemany", "columnar_vs_row", "pg_update_vs_debezium", "publish_vs_send",
     "replica_rss_mb", "pg_scaling_4x", "sqlite_scaling_4x", "latency_p50_ms", "latency_p99_ms", "lookup_per_s",
-    "lookup_p99_ms",
+    "lookup_p99_ms", "poison_vs_clean",
 }  # fmt: skip
 
 

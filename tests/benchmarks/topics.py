@@ -14,7 +14,7 @@ from bus.registry import open_registry
 from bus.settings import KafkaSettings
 from producers.release import Release, newest_release
 from tests.benchmarks.events import IDENTITY, POLICE, residents, version_now
-from tests.benchmarks.sending import BATCH_BYTES, Target, send_in_bulk
+from tests.benchmarks.sending import BATCH_BYTES, Target, is_poison, send_in_bulk
 from tests.producing import prepare, registry_settings
 
 COMPRESSION = "lz4"  # the Publisher's default
@@ -27,15 +27,17 @@ class Topic:
     kafka: str
     prefix: str
     events: int
+    poisoned: int = 0
+    """How many of the events cannot be decoded."""
 
     @property
     def name(self) -> TopicName:
         return load_catalog(prefix=self.prefix).register(IDENTITY).topic(POLICE)
 
 
-def filled(bootstrap: str, prefix: str, events: int) -> Topic:
+def filled(bootstrap: str, prefix: str, events: int, *, poison: bool = False) -> Topic:
     """Make the topic, release the schema, and fill it with one event for each of ``events`` residents."""
-    topic = Topic(bootstrap, prefix, events)
+    topic = Topic(bootstrap, prefix, events, sum(map(is_poison, range(events))) if poison else 0)
     asyncio.run(_make(topic))
     append_round(topic)
     return topic
@@ -67,7 +69,7 @@ async def _make(topic: Topic) -> None:
 
 async def _fill(topic: Topic, states: pl.DataFrame, first_version: int) -> None:
     async with target(topic) as where:
-        await send_in_bulk(where, states, first_version)
+        await send_in_bulk(where, states, first_version, poison=topic.poisoned > 0)
 
 
 async def _release(topic: Topic) -> Release:

@@ -59,6 +59,13 @@ class Workshop:
             self._topics[events] = self.fresh_topic(f"bench{events}", events)
         return self._topics[events]
 
+    def poisoned_topic(self, events: int) -> Topic:
+        """The same with some events in it that cannot be decoded."""
+        if -events not in self._topics:
+            self.say(f"publishing {events:,} events, some of them poison")
+            self._topics[-events] = filled(self.servers.kafka, f"poison{events}", events, poison=True)
+        return self._topics[-events]
+
     def fresh_topic(self, prefix: str, events: int) -> Topic:
         """A topic of the caller's own, to append to."""
         self.say(f"publishing {events:,} events to {prefix}")
