@@ -4,7 +4,6 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
