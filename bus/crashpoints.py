@@ -8,6 +8,11 @@ import signal
 from typing import Literal, get_args
 
 CrashPoint = Literal[
+    "capture.chunked",  # a chunk of the table is in the outbox, or in the topic, and the position with it
+    "capture.planned",  # log: a chunk of the table is announced, nothing of it is sent
+    "capture.synchronised",  # log: what the topic holds already is known
+    "capture.committed",  # log: Kafka has committed, the position does not know it
+    "capture.recorded",  # log: the position knows it, the slot does not
     "filediff.synchronising",  # a part of the topic is in the state, the rest is not
     "filediff.synchronised",
     "filediff.begun",  # a transaction is open, nothing is in it
@@ -22,6 +27,7 @@ CrashPoint = Literal[
     "outbox.sent",  # its records are on the broker, uncommitted
     "outbox.committed",  # Kafka has committed, the rows are not marked
     "outbox.marked",  # they are
+    "parked.forwarded",  # the dead-letter topic has them, the rows are not marked
 ]
 NAMES: tuple[str, ...] = get_args(CrashPoint)
 

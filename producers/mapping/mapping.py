@@ -102,7 +102,7 @@ class Mapping:
         """
         self.check(frame.columns)
         numbers = (pl.int_range(frame.height, eager=True) if rows is None else rows).cast(pl.Int64).rename("row")
-        found = {name: columns[0] for name, columns in self._found(frame.columns).items()}
+        found = self.places(frame.columns)
         accounts = [(target, clean(_raw(target, frame, found), target.rules)) for target in self.targets]
         made = {target.name: account.values.alias(target.name) for target, account in accounts}
         for target, account in accounts:
@@ -114,6 +114,10 @@ class Mapping:
             reviews=pl.concat([_told(REVIEWS, "reviews", accounts, numbers), _between_fields(cleaned, numbers)]),
             refused=_told(REFUSED, "refused", accounts, numbers),
         )
+
+    def places(self, columns: Iterable[str]) -> dict[str, str]:
+        """Each column that the mapping names, as the source calls it; those that the source lacks are left out."""
+        return {name: found[0] for name, found in self._found(list(columns)).items()}
 
     def columns_of(self, field: str) -> tuple[str, ...]:
         """The source's columns that a field is made of."""

@@ -32,6 +32,8 @@ BINARY = {"mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "mssql": "Latin1_Gen
 TOMBSTONE = "TOMBSTONE"
 """The row after a delete's: no payload, the same ``id`` and version."""
 BYTES, JSON = "bytes", "json"
+ROW = "row"
+"""A captured table's own columns, which the relay maps: see producers/capture."""
 
 KEY_LENGTH = 255
 

@@ -40,9 +40,9 @@ def values(register: Register, agency: AgencyCode, release: Release, rows: Seque
     """The final bytes of upserts in JSON by row number; those that are missing have to go the row way."""
     try:
         states = _frame(release.schema, [json.loads(row.payload or b"") for row in rows])
-        events = _events(release.schema, agency, rows, states)
-        fine = _fine(register, agency, release.schema, states, events)
-        some = events.filter(fine)
+        told = events(release.schema, agency, rows, states)
+        fine = _fine(register, agency, release.schema, states, told)
+        some = told.filter(fine)
         encoded = release.bulk.encode(some.drop("seq")) if some.height else []
     except _STRANGE:
         return {}
@@ -62,7 +62,7 @@ def _frame(schema: RegisterSchema, told: Sequence[Mapping[str, Any]]) -> pl.Data
     return pl.DataFrame(columns, schema=frame_schema(schema), strict=True)
 
 
-def _events(schema: RegisterSchema, agency: AgencyCode, rows: Sequence[Row], states: pl.DataFrame) -> pl.DataFrame:
+def events(schema: RegisterSchema, agency: AgencyCode, rows: Sequence[Row], states: pl.DataFrame) -> pl.DataFrame:
     recorded = [read_moment(row.created_at) for row in rows]
     occurred = [read_moment(row.occurred_at) or at for row, at in zip(rows, recorded, strict=True)]
     return states.select(

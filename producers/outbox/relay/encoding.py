@@ -17,10 +17,11 @@ from bus.headers import CONTENT_TYPE, EVENT_ID, Headers, event_headers, tombston
 from bus.names import AgencyCode
 from bus.schema.fields import Field, Record
 from producers.admission import MAX_EVENT_BYTES, key_refusals, refuse, state_refusals
+from producers.capture.translation import Translator
 from producers.lane import too_large
 from producers.outbox.relay import bulk
 from producers.outbox.relay.row import Row
-from producers.outbox.table import BYTES, JSON, TOMBSTONE
+from producers.outbox.table import BYTES, JSON, ROW, TOMBSTONE
 from producers.outbox.types import read_moment
 from producers.release import Release
 
@@ -49,10 +50,16 @@ class RowEncoder:
     register: Register
     agency: AgencyCode
     release: Release
+    translator: Translator | None = None
+    """For rows of captured tables; without one they are parked."""
 
     def encode(self, rows: Sequence[Row]) -> Batch:
         """The rows' records in order."""
-        batch, encoded = Batch(), self._in_bulk(rows)
+        batch = Batch()
+        if self.translator is not None and any(row[4] == ROW for row in rows):
+            translated = self.translator.translate(rows)
+            rows, batch.parked = translated.rows, translated.parked
+        encoded = self._in_bulk(rows)
         records, done, ops, limit = batch.records, batch.done, batch.ops, MAX_EVENT_BYTES
         spec, content = ("ce_specversion", b"1.0"), ("content-type", CONTENT_TYPE)
         source = ("ce_source", b"/agencies/" + self.agency.encode())

@@ -1,0 +1,30 @@
+"""A captured table's row as it travels until the relay maps it: which mapping, and the row's columns. Pure."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from bus.errors import StateInvalid
+
+MAPPING, COLUMNS = "m", "row"
+
+
+def packed(mapping: int, columns: Mapping[str, Any]) -> bytes:
+    """What the triggers write too: number of the stored mapping, columns as PostgreSQL writes them in JSON."""
+    return json.dumps({MAPPING: mapping, COLUMNS: columns}, ensure_ascii=False).encode()
+
+
+def unpacked(payload: bytes | None) -> tuple[int, dict[str, str | None]]:
+    """Mapping and cells. Numbers keep their digits, lists and records stay JSON. Raises StateInvalid."""
+    try:
+        told = json.loads(payload or b"", parse_float=str, parse_int=str)
+        columns = told[COLUMNS].items()
+        return int(told[MAPPING]), {name: _cell(value) for name, value in columns}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StateInvalid("payload: expected a captured row; leave the format row to the triggers") from error
+
+
+def _cell(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
