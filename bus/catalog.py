@@ -27,6 +27,14 @@ class TopicDefaults(Settings):
     min_insync_replicas: int = Field(default=2, ge=1)
 
 
+class DeadLetters(Settings):
+    """The topic of parked events' copies: they hold personal data out of an erasure's reach, so not for long."""
+
+    topic: TopicName | None = None
+    partitions: int = Field(default=1, ge=1)
+    retention_hours: int = Field(default=168, ge=1)
+
+
 class Agency(Settings):
     en: str
     vi: str
@@ -98,6 +106,11 @@ class Catalog(Settings):
     prefix: str
     agencies: Mapping[AgencyCode, Agency]
     registers: Mapping[RegisterName, Register]
+    dead_letters: DeadLetters = DeadLetters()
+
+    @property
+    def dead_letter_topic(self) -> TopicName:
+        return self.dead_letters.topic or TopicName(f"{self.prefix}.dead-letters")
 
     def register(self, name: str) -> Register:
         try:

@@ -17,6 +17,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── DatabaseUnavailable
+    │   ├── ParkedFull          parked events wait for the dead-letter topic, no more may
     │   ├── StateInUse          another run on this machine holds an adapter's state
     │   └── PortTaken           (not retriable)
     ├── ConfirmationNeeded      done only when asked for again       exit 5
@@ -109,6 +110,12 @@ class RegistryUnavailable(Unavailable):
 
 class DatabaseUnavailable(Unavailable):
     reason = "database_unavailable"
+
+
+class ParkedFull(Unavailable):
+    """As many parked events as may wait for the dead-letter topic: the partition stands still, nothing is dropped."""
+
+    reason = "parked_full"
 
 
 class StateInUse(Unavailable):

@@ -34,6 +34,15 @@ consumed = Counter(
     ["register", "outcome"],
 )
 parked = Gauge("lienthong_parked_events", "Events parked in the replica's database, by reason.", ["register", "reason"])
+parked_waiting = Gauge(
+    "lienthong_parked_waiting_events",
+    "Those of them that the dead-letter topic does not have yet.",
+    ["register", "reason"],
+)
+forwarded = Counter(
+    "lienthong_forwarded_events_total", "Parked events that the dead-letter topic acknowledged.", ["register", "reason"]
+)
+paused = Gauge("lienthong_paused", "1 while a register stands still: as many parked events wait as may.", ["register"])
 lag = Gauge("lienthong_lag_events", "Offsets between the replica's position and the last stable offset.", ["register"])
 unstable = Gauge(
     "lienthong_open_transaction_events",

@@ -60,7 +60,10 @@ class ReplicaDaemon:
         """Registers that are not ready, with what they are doing; the whole replica while it starts."""
         if not self.following:
             return {"replica": "starting"}
-        doing = {each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled() for each in self.following}
+        doing = {
+            each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled()
+            for each in self.following
+        }
         return {register: what for register, what in doing.items() if what}
 
     async def run(self, *, until_caught_up: bool = False) -> None:

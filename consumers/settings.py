@@ -37,6 +37,8 @@ class ReplicaSection(Settings):
     """``rows`` is the reference, a record at a time: for finding out whether the columnar way is at fault."""
     max_batch: int = Field(default=20_000, ge=1, le=1_000_000)
     """Events in one transaction at the most; a lone event never waits for others."""
+    max_parked: int = Field(default=100_000, ge=1)
+    """Parked events that may wait for the dead-letter topic; then partitions with more of them stand still."""
 
 
 class ReplicaSettings(Settings):

@@ -25,7 +25,7 @@ class StoreThread:
         await self(self.store.close)
         self._executor.shutdown()
 
-    async def __call__(self, work: Callable[Given, Answer], *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+    async def __call__(self, work: Callable[Given, Answer], /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         """Run one of the store's methods; a call that has begun is finished even when the caller is cancelled."""
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args, **kwargs))
         return await asyncio.shield(future)

@@ -2,13 +2,12 @@
 
 import asyncio
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bus import kafka as clients
-from bus.catalog import Catalog, Register, load_catalog
+from bus.catalog import Catalog, load_catalog
 from bus.cli import console, err, print_json
 from bus.cli.options import (
     DEFAULT_KAFKA,
@@ -23,7 +22,7 @@ from bus.errors import ClusterMismatch, ConfirmationNeeded
 from bus.settings import KafkaSettings
 from bus.topics import show
 from bus.topics.cluster import apply, count_brokers, describe_with_config
-from bus.topics.plan import Plan, plan, wanted_topics
+from bus.topics.plan import Plan, dead_letter_topic, plan, wanted_topics
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue's topics on the cluster: plan and apply.")
 
@@ -47,7 +46,9 @@ def plan_command(
     ] = False,
 ) -> None:
     """Show what apply would do to the topics. Changes nothing."""
-    made = asyncio.run(_planned(cluster(kafka, None, cluster_file).kafka, *_chosen(catalog, prefix, registers)))
+    made = asyncio.run(
+        _planned(cluster(kafka, None, cluster_file).kafka, load_catalog(catalog, prefix=prefix), registers)
+    )
     _print(made, json)
     if detailed_exitcode and made.pending:
         raise typer.Exit(CHANGES_PENDING)
@@ -65,7 +66,7 @@ def apply_command(
 ) -> None:
     """Create the topics that are missing and alter those whose settings differ. Never deletes anything."""
     settings = cluster(kafka, None, cluster_file).kafka
-    made = asyncio.run(_planned(settings, *_chosen(catalog, prefix, registers)))
+    made = asyncio.run(_planned(settings, load_catalog(catalog, prefix=prefix), registers))
     _print(made, json)
     if made.alter and not yes:
         _confirm()
@@ -76,15 +77,17 @@ def apply_command(
         raise ClusterMismatch("; ".join(f"topic {each.topic} {each.remedy}" for each in made.mismatched))
 
 
-def _chosen(path: Path | None, prefix: str | None, names: list[str] | None) -> tuple[Catalog, tuple[Register, ...]]:
-    found = load_catalog(path, prefix=prefix)
-    return found, tuple(map(found.register, names)) if names else tuple(found.registers.values())
-
-
-async def _planned(settings: KafkaSettings, catalog: Catalog, registers: tuple[Register, ...]) -> Plan:
+async def _planned(settings: KafkaSettings, catalog: Catalog, names: list[str] | None) -> Plan:
+    """Of the registers named; of all and the dead-letter topic when none is."""
+    registers = tuple(map(catalog.register, names)) if names else tuple(catalog.registers.values())
     admin = clients.admin(settings)
-    wished = wanted_topics(catalog, registers, await count_brokers(admin, settings))
-    return plan(wished, await describe_with_config(admin, [topic.name for topic in wished]))
+    brokers = await count_brokers(admin, settings)
+    wished = wanted_topics(catalog, registers, brokers)
+    asked = [*(topic.name for topic in wished), *([] if names else [catalog.dead_letter_topic])]
+    found = await describe_with_config(admin, asked)
+    if not names:
+        wished = (*wished, dead_letter_topic(catalog, brokers, found[catalog.dead_letter_topic]))
+    return plan(wished, found)
 
 
 def _print(made: Plan, as_json: bool) -> None:

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bus.catalog import Catalog, Register
+from bus.catalog import HOUR_MS, Catalog, Register
 from bus.names import TopicName
 from bus.topics.facts import MISSING, NEW_GENERATION, TopicFacts, partitions
 
 COPIES = 3
 """Replicas of a partition where the cluster has that many brokers: one may fail while another is being repaired."""
+
+
+DEAD_LETTER_BYTES = 2 * 1024 * 1024
+"""The largest event that the registers' topics take (1 MiB by Kafka's default), and the headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,23 @@ def wanted_topics(catalog: Catalog, registers: Iterable[Register], brokers: int)
         for register in registers
         for name in catalog.topics(register)
     )
+
+
+def dead_letter_topic(catalog: Catalog, brokers: int, found: TopicFacts = MISSING) -> WantedTopic:
+    """The topic of parked events: compacted by origin, and gone after its retention, tombstones too.
+
+    Nothing hangs on its partition count, so that one made with another is as good.
+    """
+    retention = str(catalog.dead_letters.retention_hours * HOUR_MS)
+    config = {
+        "cleanup.policy": "compact,delete",
+        "retention.ms": retention,
+        "delete.retention.ms": retention,
+        "max.compaction.lag.ms": retention,
+        "max.message.bytes": str(DEAD_LETTER_BYTES),
+        "min.insync.replicas": "2",
+    }
+    return wanted(catalog.dead_letter_topic, found.partitions or catalog.dead_letters.partitions, config, brokers)
 
 
 def wanted(name: TopicName, count: int, config: Mapping[str, str], brokers: int) -> WantedTopic:

@@ -7,6 +7,7 @@ from bus.errors import Fenced
 from bus.registry import MemoryRegistry
 from bus.settings import KafkaSettings
 from consumers.following import Following, StartOver
+from consumers.parked.lot import ParkingLot
 from consumers.stores import MemoryStore
 from consumers.thread import StoreThread
 from tests.schemas import schema_text, with_field
@@ -27,14 +28,16 @@ async def registry():
 
 @pytest.fixture
 async def following(registry):
+    store = StoreThread(MemoryStore())
     found = Following(
         load_catalog().register(IDENTITY),
         registry,
-        StoreThread(MemoryStore()),
+        store,
         KafkaSettings(),
         owner="H29.4/test",
         max_batch=10,
         columnar=True,
+        lot=ParkingLot(store, 10),
         open_tables=nothing,
     )
     await found.book.refresh()

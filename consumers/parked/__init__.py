@@ -1,0 +1,1 @@
+"""Parked events on their way out: room for those that wait, the dead-letter topic, replays."""
