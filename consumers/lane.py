@@ -116,7 +116,7 @@ class Lane:
         self._free.set()
         self._small = True
         """The haul before was of few records."""
-        self._run_size = max_batch // 4
+        self._run_size = max(max_batch // 4, 1)
         """Records of the largest run so far; before the first, a guess."""
         self._run_bytes = 1
         self._hearing: Hearing | None = None

@@ -53,7 +53,7 @@ class Forwarder:
 
     async def run(self, lot: ParkingLot) -> None:
         """Forward what comes until cancelled; while it cannot, the lot is told why."""
-        counted_at = 0.0
+        counted_at = float("-inf")
         while True:
             arrived = lot.arrived.is_set()
             lot.arrived.clear()
