@@ -2,10 +2,6 @@
 
 import asyncio
 import json
-import os
-import re
-import subprocess
-import sys
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
@@ -14,9 +10,11 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
+from typer.testing import CliRunner
 
 from bus.catalog import load_catalog
 from bus.cli import main
+from bus.cli.app import app
 from bus.schema import load_codes, load_register
 from producers.adapter.draft import column_of, draft
 from producers.adapter.sample import sample
@@ -26,9 +24,9 @@ from producers.filediff.reader import Chunk
 from producers.mapping import Mapping
 from tests.outbox import installed
 from tests.producing import IDENTITY, RESIDENCE, events, prepare, records, registry_settings
+from tests.typing_in import commands, type_in
 
 REGISTERS = sorted(load_catalog().registers)
-COMMAND = str(Path(sys.executable).with_name("lienthong"))
 FINANCE = ("business.registration",)
 
 
@@ -49,21 +47,11 @@ def lienthong(kafka, topic_prefix, tmp_path, capsys, monkeypatch):
     return run
 
 
-def by_hand(directory: Path) -> None:
+def by_hand(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the project's README, in its order, as somebody who follows it types them."""
-    text = (directory / "README.md").read_text(encoding="utf-8")
-    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euc", script],
-        cwd=directory,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
+    monkeypatch.chdir(directory)
+    for line in commands(Path("README.md").read_text(encoding="utf-8")):
+        assert type_in(line, monkeypatch) == 0, line
 
 
 @pytest.mark.parametrize("register", REGISTERS)
@@ -80,18 +68,22 @@ def test_draft_of_every_register_fits_it_and_every_row_of_its_sample_goes_throug
     assert (checked.refused.to_dicts(), len(checked.good)) == ([], rows.height)
 
 
-def test_project_of_exports_runs_as_it_stands_and_publishes_its_sample(lienthong, kafka, topic_prefix, tmp_path):
+def test_project_of_exports_runs_as_it_stands_and_publishes_its_sample(
+    lienthong, kafka, topic_prefix, tmp_path, monkeypatch
+):
     asyncio.run(prepare(kafka, topic_prefix, [IDENTITY, "resident.sensitive", RESIDENCE]))
     assert lienthong("new", "--agency", "H29.5", "--dir", "police")[0] == 0
-    by_hand(tmp_path / "police")
+    by_hand(tmp_path / "police", monkeypatch)
     assert len(asyncio.run(events(kafka, topic_prefix))) == 8
     assert asyncio.run(events(kafka, topic_prefix, RESIDENCE))
 
 
-def test_project_of_an_outbox_runs_as_it_stands_and_publishes_its_sample(lienthong, kafka, topic_prefix, tmp_path):
+def test_project_of_an_outbox_runs_as_it_stands_and_publishes_its_sample(
+    lienthong, kafka, topic_prefix, tmp_path, monkeypatch
+):
     asyncio.run(prepare(kafka, topic_prefix, FINANCE))
     assert lienthong("new", "--agency", "H29.2", "--kind", "outbox")[0] == 0
-    by_hand(tmp_path / "adapter-h29-2")
+    by_hand(tmp_path / "adapter-h29-2", monkeypatch)
     assert len(asyncio.run(events(kafka, topic_prefix, FINANCE[0], "H29.2"))) == 8
 
 
@@ -121,8 +113,8 @@ def test_units_start_commands_that_exist_and_give_up_on_what_no_restart_mends(li
             unit.read(file, encoding="utf-8")
             words = unit["Service"]["ExecStart"].split()
             assert words[:2] == ["/opt/lienthong/bin/lienthong", "inbox" if kind == "file" else "outbox"]
-            help_text = subprocess.run([COMMAND, *words[1:3], "--help"], capture_output=True, text=True, check=True)
-            assert all(word in help_text.stdout for word in words if word.startswith("--"))
+            shown = CliRunner().invoke(app, [*words[1:3], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+            assert all(word in shown.output for word in words if word.startswith("--"))
             assert unit["Service"]["RestartPreventExitStatus"] == "3 7"
             assert "$" not in file.read_text(encoding="utf-8")
 
