@@ -58,7 +58,7 @@ class Selection:
         return reader.parked(self.register, limit, reason=self.reason, since=self.since, until=self.until, after=after)
 
 
-def read_origins(texts: Sequence[str]) -> list[Origin]:
+def read_origins(texts: Sequence[str]) -> tuple[Origin, ...]:
     """Raises ConfigInvalid for what is no origin."""
     found = []
     for text in texts:
@@ -68,7 +68,7 @@ def read_origins(texts: Sequence[str]) -> list[Origin]:
             raise ConfigInvalid(
                 f"{text}: not an origin; write topic id/partition/offset, as the list shows it"
             ) from None
-    return found
+    return tuple(found)
 
 
 def read_moment(text: str | None) -> datetime | None:

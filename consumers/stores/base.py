@@ -114,7 +114,7 @@ class Origin:
     @classmethod
     def read(cls, text: str) -> Self:
         """Raises ValueError for what is no origin."""
-        topic_id, partition, offset = text.split("/")
+        topic_id, partition, offset = text.rsplit("/", 2)  # Kafka's ids are base64 and may hold a slash
         return cls(topic_id, int(partition), int(offset))
 
 

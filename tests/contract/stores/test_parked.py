@@ -82,6 +82,7 @@ def test_one_parked_event_is_found_by_its_origin(store):
     assert before - timedelta(seconds=1) < found.parked_at < datetime.now(UTC) + timedelta(seconds=1)
     assert (found.replays, found.forwarded_at) == (0, None)
     assert store.parked_event(Origin("topic-1", 0, 8)) is None
+    assert Origin.read("a/b+c==/0/7") == Origin("a/b+c==", 0, 7)
 
 
 def test_parked_events_are_counted_by_register_and_reason(store):
