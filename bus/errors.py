@@ -23,6 +23,7 @@
     ├── ConfirmationNeeded      done only when asked for again       exit 5
     ├── Fenced                  a successor has taken over           exit 6
     ├── ClusterMismatch         topic and catalogue or positions differ  exit 7
+    ├── LagExceeded             a source keeps more for us than it may   exit 8
     ├── ChangesExpired          a cursor of the changes feed is too old
     ├── RowsRefused             the database cannot hold one row of a batch: bisect, then park it
     └── EventRefused            one event cannot be applied: parked
@@ -148,6 +149,13 @@ class ClusterMismatch(BusError):
 
     reason = "cluster_mismatch"
     exit_code = 7
+
+
+class LagExceeded(BusError):
+    """What an agency's server keeps until it is sent has grown beyond what it may have of the disk."""
+
+    reason = "lag_exceeded"
+    exit_code = 8
 
 
 class ChangesExpired(BusError):

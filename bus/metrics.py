@@ -70,3 +70,6 @@ outbox_leading = Gauge("lienthong_outbox_leading", "1 while this relay sends, 0 
 outbox_seconds = Histogram(
     "lienthong_outbox_transaction_seconds", "One Kafka transaction of a relay.", ["register"], buckets=LATENCY_BUCKETS
 )
+capture_lag = Gauge(
+    "lienthong_capture_slot_lag_bytes", "Log that PostgreSQL keeps for the replication slot.", ["register"]
+)

@@ -5,16 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from pydantic import SecretStr
 
 from bus.catalog import load_catalog
 from bus.event import Op
 from bus.schema import load_register
+from bus.settings import KafkaSettings
+from producers.capture.follow.follower import Follower
+from producers.capture.follow.settings import FollowSettings
 from producers.capture.install import Ask, captures, install, table_of
 from producers.capture.snapshot import ROWS, snapshot
 from producers.mapping import Mapping
 from producers.outbox.database import engine_for
 from tests.outbox import in_version_order
-from tests.producing import IDENTITY, POLICE, events
+from tests.producing import IDENTITY, POLICE, events, registry_settings
 
 MAPPING = Path(__file__).parents[1] / "docs" / "examples" / "persons.toml"
 TABLE = """\
@@ -23,14 +27,14 @@ CREATE TABLE persons (
 )"""
 
 
-def ask(prefix: str, **more: Any) -> Ask:
+def ask(prefix: str = "city", **more: Any) -> Ask:
     catalog = load_catalog(prefix=prefix)
     schema = load_register(IDENTITY)[-1]
     given = {"table": "persons", "register": catalog.register(IDENTITY), "agency": catalog.agency(POLICE)}
     return Ask(**given | {"mapping": Mapping.load(MAPPING, schema)} | more)
 
 
-def made(url: str, prefix: str, rows: int = 0, **more: Any) -> None:
+def made(url: str, prefix: str = "city", rows: int = 0, **more: Any) -> None:
     """The table with so many people, and its capture."""
     with psycopg.connect(url) as connection:
         connection.execute(TABLE)
@@ -72,3 +76,14 @@ def topic(kafka: str, prefix: str) -> tuple[dict[str, str], list[Any]]:
     assert len({event.event_id for event in found}) == len(found)
     last = {event.key: event for event in found}
     return {key: event.state["full_name"] for key, event in last.items() if event.op is Op.UPSERT}, found
+
+
+def follow_settings(kafka: str, prefix: str, url: str, **more: Any) -> FollowSettings:
+    settings = {"table": "persons", "agency": POLICE, "register_name": IDENTITY, "url": SecretStr(url)}
+    settings |= {"kafka": KafkaSettings(bootstrap_servers=kafka), "registry": registry_settings(prefix)}
+    return FollowSettings(**settings | {"prefix": prefix, "lease_seconds": 1} | more)
+
+
+def follow_all(kafka: str, prefix: str, url: str, **more: Any) -> None:
+    """Follow until what is committed now is sent."""
+    Follower(follow_settings(kafka, prefix, url, **more)).run(until_current=True)

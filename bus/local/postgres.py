@@ -55,7 +55,7 @@ class PostgresNode:
                 "--builtin-locale=C.UTF-8", "-U", "postgres",
             )  # fmt: skip
         self._forget_zombie()
-        listen = f"-c listen_addresses={LOOPBACK} -c unix_socket_directories= -p {self.port}"
+        listen = f"-c listen_addresses={LOOPBACK} -c unix_socket_directories= -p {self.port} -c wal_level=logical"
         self._run("pg_ctl", "start", "-w", "-t", "60", "-s", "-l", str(self.log), "-o", listen)
         self.process.adopt(self._postmaster_pid() or 0)
 

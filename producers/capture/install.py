@@ -14,12 +14,12 @@ from bus.names import AgencyCode
 from bus.schema.fields import RegisterSchema
 from producers.capture import publication, triggers
 from producers.capture.source import Source, check_database, find_source, regclass
-from producers.capture.table import CAPTURE, CREATE, THERE, Captured, Way, captured
+from producers.capture.table import CREATE, THERE, Captured, Way, captured
 from producers.mapping import Mapping
 from producers.outbox import install as outbox
 from producers.outbox.database import told_plainly
 from producers.outbox.rows import kind
-from producers.outbox.table import OUTBOX, ROW, UNSENT, VERSION
+from producers.outbox.table import CAPTURE, OUTBOX, ROW, UNSENT, VERSION
 
 KEEP = f"""\
 INSERT INTO {CAPTURE} (id, source, aggregatetype, register, agency, way, mapping, print, stream, since)
@@ -79,6 +79,7 @@ def install(engine: Engine, ask: Ask) -> list[str]:
     with told_plainly(engine), engine.begin() as connection:
         found = _plan(connection, ask)
         if found.statements:
+            _drop_slots(connection, found.earlier)
             for statement in found.statements:
                 connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
             _keep(connection, ask, found)
@@ -105,9 +106,7 @@ def uninstall(engine: Engine, table: str, *, dry_run: bool = False) -> list[str]
         statements = [statement for each in found for statement in _removal(connection, each)]
         if dry_run:
             return statements
-        for each in found:
-            if each.way == "log":
-                publication.drop_slot(connection, each.id)
+        _drop_slots(connection, found)
         for statement in statements:
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
         for each in found:
@@ -169,7 +168,7 @@ def _keep(connection: Connection, ask: Ask, found: _Plan) -> None:
 def _creation(connection: Connection, source: Source, ask: Ask, number: int) -> list[str]:
     schema = _schema(connection)
     if ask.way == "log":
-        return publication.creation(source, number)
+        return publication.creation(source, number, schema)
     return triggers.creation(source, number, schema, ask.kind, ask.agency, ask.on_truncate)
 
 
@@ -177,8 +176,14 @@ def _removal(connection: Connection, each: Captured) -> list[str]:
     there = connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": each.source}).scalar()
     table = each.source if there else None
     if each.way == "log":
-        return publication.removal(table, each.id, (each.stream or {}).get("identity"))
+        return publication.removal(table, each.id, _schema(connection), (each.stream or {}).get("identity"))
     return triggers.removal(table, each.id, _schema(connection))
+
+
+def _drop_slots(connection: Connection, captures: Sequence[Captured]) -> None:
+    for each in captures:
+        if each.way == "log":
+            publication.drop_slot(connection, each.id)
 
 
 def _tidy(connection: Connection) -> list[str]:

@@ -16,10 +16,10 @@ from sqlalchemy.exc import DBAPIError
 from bus.crashpoints import crash_point
 from bus.errors import DatabaseUnavailable
 from producers.capture.source import Source, quoted
-from producers.capture.table import CAPTURE, Captured, remember
+from producers.capture.table import Captured, remember
 from producers.capture.triggers import EVENT_ID, payload, row_json, row_key
 from producers.outbox.database import told_plainly
-from producers.outbox.table import OUTBOX, ROW, VERSION
+from producers.outbox.table import CAPTURE, OUTBOX, ROW, VERSION
 
 ROWS = 2_000
 LOCK_MS = 200  # below deadlock_timeout (1 s): where we and a writer wait for each other, it is we who give way

@@ -17,8 +17,8 @@ from bus.schema.agreements import Codes
 from bus.schema.fields import RegisterSchema
 from producers.mapping import Mapping
 from producers.outbox.database import told_plainly
+from producers.outbox.table import CAPTURE
 
-CAPTURE = "lienthong_capture"
 Way = Literal["triggers", "log"]
 
 CREATE = f"""\

@@ -5,7 +5,7 @@ What cannot go out is given back with its reason; the agency's table keeps every
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -87,11 +87,11 @@ class Translator:
         cleaned = mapping.apply(frame)
         self._count(cleaned)
         chunk = Chunk(pl.int_range(frame.height, eager=True), cleaned.frame)
-        checked = check(chunk, parse(chunk, self.release.schema), self.register, self.release.schema, self.agency)
-        refused = refusals.together(
-            [checked.refused, cleaned.refused.rename({"row": "line"}).select(refusals.SCHEMA.names())]
-        )
-        why = self._reasons(refused)
+        parsed = parse(chunk, self.release.schema)
+        unread = cleaned.refused.rename({"row": "line"}).select(refusals.SCHEMA.names())
+        parsed = replace(parsed, refused=refusals.together([parsed.refused, unread]))
+        checked = check(chunk, parsed, self.register, self.release.schema, self.agency)
+        why = self._reasons(checked.refused)
         keys = dict(zip(checked.keys["line"], checked.keys["key"], strict=True))
         for place, (row, _) in enumerate(some):
             if row.type == Op.DELETE:

@@ -63,7 +63,7 @@ CREATE FUNCTION {schema}.{truncate}() RETURNS trigger LANGUAGE plpgsql AS $lient
 BEGIN
   RAISE EXCEPTION 'TRUNCATE of % is refused: its rows would live on in every replica', TG_RELID::regclass
     USING ERRCODE = 'feature_not_supported',
-      HINT = 'Use DELETE, or install the capture with --on-truncate delete.';
+      HINT = 'Use DELETE, or capture the table by triggers with --on-truncate delete.';
 END $lienthong$"""
 
 TRUNCATE_DELETES = """\
@@ -124,6 +124,12 @@ def creation(source: Source, number: int, schema: str, kind: str, agency: str, o
     }
     truncate = TRUNCATE_REFUSED if on_truncate == "refuse" else TRUNCATE_DELETES
     return [each.format(**words) for each in (ROW_FUNCTION, truncate, *TRIGGERS)]
+
+
+def truncate_refusal(source: Source, number: int, schema: str) -> list[str]:
+    """Only this one, for a table that is followed by the log."""
+    words = {"schema": quoted(schema), "table": source.quoted, "truncate": truncate_function(number)}
+    return [each.format(**words) for each in (TRUNCATE_REFUSED, TRIGGERS[1], TRIGGERS[3])]
 
 
 def removal(table: str | None, number: int, schema: str) -> list[str]:

@@ -6,10 +6,10 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
-from bus.errors import ConfirmationNeeded
+from bus.errors import ConfigInvalid, ConfirmationNeeded
 from producers.outbox import triggers
 from producers.outbox.database import told_plainly
-from producers.outbox.table import OUTBOX, UNSENT, Tables, tables
+from producers.outbox.table import CAPTURE, OUTBOX, UNSENT, Tables, tables
 
 
 def creation(dialect: Dialect, present: Sequence[str] = ()) -> list[str]:
@@ -54,6 +54,8 @@ def uninstall(engine: Engine, *, confirmed: bool = False, dry_run: bool = False)
     """
     with told_plainly(engine), engine.begin() as connection:
         present = _present(connection)
+        if CAPTURE in inspect(connection).get_table_names():
+            raise ConfigInvalid(f"{CAPTURE}: triggers still feed the outbox; run: lienthong capture uninstall")
         waiting = _waiting(connection) if OUTBOX in present else 0
         if waiting and not confirmed and not dry_run:
             raise ConfirmationNeeded(

@@ -14,6 +14,8 @@ from sqlalchemy.types import TypeEngine
 from producers.outbox.types import Bytes, EventId, Moment, TransactionId
 
 OUTBOX, VERSION, RELAY = "lienthong_outbox", "lienthong_version", "lienthong_relay"
+CAPTURE = "lienthong_capture"
+"""Made by producers/capture, whose triggers need the other tables."""
 CHANNEL = "lienthong_outbox"
 """What PostgreSQL notifies when rows have been committed."""
 

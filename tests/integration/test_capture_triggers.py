@@ -68,8 +68,8 @@ def test_inserts_updates_deletes_and_key_changes_arrive_cleaned(bus, postgres_da
     assert [event.op for event in found if event.key == "079085000004"] == [Op.UPSERT, Op.DELETE]
 
 
-def test_update_of_columns_that_no_field_is_made_of_enqueues_nothing(bus, postgres_database):
-    made(postgres_database, bus[1], rows=2)
+def test_update_of_columns_that_no_field_is_made_of_enqueues_nothing(postgres_database):
+    made(postgres_database, rows=2)
     run(postgres_database, "UPDATE persons SET ghi_chu = 'x'", "UPDATE persons SET ten = ten")
     assert queued(postgres_database) == []
 
@@ -87,8 +87,8 @@ def test_row_that_breaks_a_rule_is_parked_with_its_reason_and_the_next_go_on(bus
     assert reason.startswith("resident.identity: sex: ")
 
 
-def test_user_without_rights_on_the_outbox_may_write_the_table(bus, postgres_database):
-    made(postgres_database, bus[1])
+def test_user_without_rights_on_the_outbox_may_write_the_table(postgres_database):
+    made(postgres_database)
     with psycopg.connect(postgres_database) as connection:
         connection.execute("CREATE ROLE clerk")
         connection.execute("GRANT INSERT ON persons TO clerk")
@@ -100,21 +100,21 @@ def test_user_without_rights_on_the_outbox_may_write_the_table(bus, postgres_dat
         connection.execute("DROP ROLE clerk")
 
 
-def test_truncate_is_refused_with_the_remedy_or_deletes_each_subject(bus, postgres_database, engine):
+def test_truncate_is_refused_with_the_remedy_or_deletes_each_subject(postgres_database, engine):
     url = postgres_database
-    made(url, bus[1], rows=2)
+    made(url, rows=2)
     with pytest.raises(psycopg.errors.FeatureNotSupported, match=r"TRUNCATE of persons is refused.*\n.*DELETE"):
         run(url, "TRUNCATE persons")
-    install(engine, ask(bus[1], on_truncate="delete"))
+    install(engine, ask(on_truncate="delete"))
     run(url, "TRUNCATE persons")
     assert queued(url) == [("DELETE", "001"), ("DELETE", "002")]
 
 
-def test_installing_again_changes_nothing_and_uninstalling_leaves_nothing(bus, postgres_database, engine):
+def test_installing_again_changes_nothing_and_uninstalling_leaves_nothing(postgres_database, engine):
     run(postgres_database, TABLE)
-    planned = plan(engine, ask(bus[1]))
-    assert install(engine, ask(bus[1])) == planned
-    assert (plan(engine, ask(bus[1])), install(engine, ask(bus[1]))) == ([], [])
+    planned = plan(engine, ask())
+    assert install(engine, ask()) == planned
+    assert (plan(engine, ask()), install(engine, ask())) == ([], [])
     assert any("DROP TABLE lienthong_capture" in statement for statement in uninstall(engine, "persons"))
     run(postgres_database, "INSERT INTO persons VALUES (1, '1', 'a', 'b')")
     with psycopg.connect(postgres_database) as connection:
@@ -155,24 +155,24 @@ def test_changed_mapping_is_for_new_rows_and_those_that_wait_keep_theirs(bus, po
     ],
 )
 def test_what_does_not_fit_is_told_with_its_remedy_before_anything_is_made(
-    bus, postgres_database, engine, given, statement, told
+    postgres_database, engine, given, statement, told
 ):
     run(postgres_database, TABLE, statement)
     with pytest.raises(ConfigInvalid, match=told):
-        install(engine, ask(bus[1], **given))
+        install(engine, ask(**given))
     with psycopg.connect(postgres_database) as connection:
         assert connection.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^lienthong'").fetchone() == (0,)
 
 
-def test_user_who_does_not_own_the_table_is_told_whom_to_ask(bus, postgres_database):
+def test_user_who_does_not_own_the_table_is_told_whom_to_ask(postgres_database):
     run(postgres_database, TABLE, "CREATE ROLE visitor LOGIN")
     other = engine_for(postgres_database.replace("postgres@", "visitor@"))
     try:
         with pytest.raises(ConfigInvalid, match="run as its owner"):
-            install(other, ask(bus[1]))
+            install(other, ask())
         run(postgres_database, "GRANT CREATE ON SCHEMA public TO visitor")
         with pytest.raises(ConfigInvalid, match="run this as its owner, postgres"):
-            install(other, ask(bus[1]))
+            install(other, ask())
     finally:
         other.dispose()
         run(postgres_database, "DROP OWNED BY visitor", "DROP ROLE visitor")

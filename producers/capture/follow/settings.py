@@ -1,0 +1,30 @@
+"""What a follower of the log is told."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from bus.settings import KafkaSettings, RegistrySettings, Settings
+
+
+class FollowSettings(Settings):
+    """One follower of one table for one register."""
+
+    url: SecretStr
+    table: str
+    agency: str
+    register_name: str
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    catalog: Path | None = None
+    prefix: str | None = None
+    schemas: Path | None = None
+    lease_seconds: float = Field(default=10, gt=0)
+    """A follower that has not been heard of for so long is taken over."""
+    max_lag_bytes: int = Field(default=4 * 1024**3, ge=1)
+    when_full: Literal["stop", "drop"] = "stop"
+    transaction_rows: int = Field(default=5_000, ge=1)
+    snapshot_rows: int = Field(default=5_000, ge=1)
+    drain_seconds: float = Field(default=10, gt=0)
+    compression: Literal["lz4", "zstd", "snappy", "gzip", "none"] = "lz4"

@@ -1,0 +1,130 @@
+"""A table followed by PostgreSQL's log, against a real PostgreSQL and Kafka."""
+
+import asyncio
+import random
+import threading
+from itertools import pairwise
+
+import psycopg
+import pytest
+
+from bus.errors import ConfigInvalid, LagExceeded
+from bus.event import Op
+from producers.capture.install import install, plan, uninstall
+from producers.capture.status import status_of
+from producers.outbox.database import engine_for
+from tests.capture import TABLE, ask, follow_all, made, people, table, topic
+from tests.producing import prepare
+
+
+@pytest.fixture
+def bus(kafka, topic_prefix):
+    asyncio.run(prepare(kafka, topic_prefix))
+    return kafka, topic_prefix
+
+
+@pytest.fixture
+def engine(postgres_database):
+    made = engine_for(postgres_database)
+    yield made
+    made.dispose()
+
+
+def run(url, *statements):
+    with psycopg.connect(url) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_table_and_then_its_changes_arrive_each_once(bus, postgres_database, engine):
+    url = postgres_database
+    made(url, bus[1], rows=5, way="log")
+    run(url, "UPDATE persons SET ten = 'Đổi' WHERE id = 2", "DELETE FROM persons WHERE id = 3")
+    follow_all(*bus, url)
+    assert topic(*bus)[0] == table(url)
+    assert len(topic(*bus)[1]) == 4
+    run(
+        url,
+        "UPDATE persons SET cccd = '079 085 000 009', ghi_chu = repeat('x', 100000) WHERE id = 1",
+        "UPDATE persons SET ten = 'Dài ' || repeat('Mẫu ', 20) WHERE id = 4",
+        "UPDATE persons SET ghi_chu = 'x' WHERE id = 5",
+        "UPDATE persons SET cccd = NULL WHERE id = 2",
+        "INSERT INTO persons VALUES (6, '079085000003', 'Trần', 'Mẫu', '1985-03-12', 7)",
+    )
+    follow_all(*bus, url)
+    last, found = topic(*bus)
+    assert [event.op for event in found if event.key == "079085000001"] == [Op.UPSERT, Op.DELETE]
+    assert [event.op for event in found if event.key == "079085000002"] == [Op.UPSERT, Op.DELETE]
+    assert set(last) == {"079085000004", "079085000005", "079085000009"}
+    (status,) = status_of(engine)
+    assert (status["snapshot"], status["unsent"], status["parked"]) == ("done", 0, 1)
+    assert status["slot"]["lag_bytes"] < 1_000_000
+    run(url, "UPDATE persons SET gioi_tinh = 1 WHERE id = 6")
+    follow_all(*bus, url)
+    assert "079085000003" in topic(*bus)[0]
+
+
+def test_snapshot_beside_writers_meets_the_log_without_a_gap_or_a_double(bus, postgres_database):
+    url = postgres_database
+    made(url, bus[1], rows=300, way="log")
+    over = threading.Event()
+
+    def write():
+        chance = random.Random(2)  # noqa: S311
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(600):
+                if over.is_set():
+                    return
+                with connection.transaction(force_rollback=chance.random() < 0.2):
+                    number, name = chance.randint(1, 300), chance.choice("ABCDĐE")
+                    connection.execute("UPDATE persons SET ten = %s WHERE id = %s", (name, number))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    follow_all(*bus, url, snapshot_rows=50, transaction_rows=50)
+    over.set()
+    writer.join()
+    follow_all(*bus, url)
+    last, found = topic(*bus)
+    assert last == table(url)
+    for key in {event.key for event in found}:
+        states = [event.state for event in found if event.key == key]
+        assert all(one != next_one for one, next_one in pairwise(states))
+
+
+def test_installing_again_changes_nothing_and_uninstalling_leaves_nothing(postgres_database, engine):
+    run(postgres_database, TABLE)
+    assert install(engine, ask(way="log"))
+    assert (plan(engine, ask(way="log")), install(engine, ask(way="log"))) == ([], [])
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="TRUNCATE"):
+        run(postgres_database, "TRUNCATE persons")
+    uninstall(engine, "persons")
+    with psycopg.connect(postgres_database) as connection:
+        query = """SELECT (SELECT count(*) FROM pg_publication), (SELECT relreplident FROM pg_class WHERE relname = 'persons'),
+          (SELECT count(*) FROM pg_replication_slots WHERE database = current_database()),
+          (SELECT count(*) FROM pg_trigger WHERE tgname ~ 'lienthong_(capture|truncate)')"""
+        assert connection.execute(query).fetchone() == (0, "d", 0, 0)
+
+
+def test_slot_that_keeps_too_much_stops_the_follower_or_is_dropped_and_read_afresh(bus, postgres_database, engine):
+    url = postgres_database
+    made(url, bus[1], rows=3, way="log")
+    with pytest.raises(LagExceeded, match="--max-lag-bytes"):
+        follow_all(*bus, url, max_lag_bytes=1)
+    with pytest.raises(LagExceeded, match="is dropped"):
+        follow_all(*bus, url, max_lag_bytes=1, when_full="drop")
+    with pytest.raises(ConfigInvalid, match="capture install"):
+        follow_all(*bus, url)
+    install(engine, ask(bus[1], way="log"))
+    follow_all(*bus, url)
+    assert topic(*bus)[0] == table(url)
+
+
+def test_table_whose_log_lacks_old_rows_is_told(bus, postgres_database):
+    url = postgres_database
+    made(url, bus[1], way="log")
+    run(url, "ALTER TABLE persons REPLICA IDENTITY DEFAULT")
+    with psycopg.connect(url) as connection:
+        people(connection, range(1, 2))
+    with pytest.raises(ConfigInvalid, match="REPLICA IDENTITY is not FULL"):
+        follow_all(*bus, url)
