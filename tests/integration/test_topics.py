@@ -1,5 +1,6 @@
 """``lienthong topics`` and the checks of adapters and replicas against a real cluster."""
 
+import asyncio
 import json
 
 import pytest
@@ -12,7 +13,7 @@ from bus.errors import BrokerUnavailable
 from bus.names import TopicName
 from bus.topics import check_partitions, describe
 from bus.topics.cluster import create
-from bus.topics.plan import wanted
+from bus.topics.plan import dead_letter_topic, wanted
 
 
 @pytest.fixture
@@ -38,6 +39,19 @@ def test_apply_creates_what_plan_showed_and_then_nothing_is_left(lienthong):
     code, after, _ = lienthong("plan", "code.ward", "dossier.case", "--detailed-exitcode")
     assert code == 0
     assert "No changes" in after
+
+
+def test_dead_letter_topic_belongs_to_the_whole_catalogue(lienthong, kafka_admin: AdminClient, topic_prefix):
+    name = f"{topic_prefix}.dead-letters"
+    assert name not in lienthong("plan", "code.ward")[1]
+    assert f"+ {name}: 1 partition" in lienthong("plan")[1]
+    topic = dead_letter_topic(load_catalog(prefix=topic_prefix), brokers=1)
+    asyncio.run(create(kafka_admin, [topic]))
+    code, out, _ = lienthong("plan", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert name not in {each["name"] for each in told["create"]}
+    assert told["unchanged"] == 1
 
 
 def test_altering_asks_first_and_then_does(lienthong, kafka_admin: AdminClient, topic_prefix):

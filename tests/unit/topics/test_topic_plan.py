@@ -5,7 +5,7 @@ from bus.errors import ClusterMismatch
 from bus.names import TopicName
 from bus.topics import check_partitions, show
 from bus.topics.facts import MISSING, TopicFacts
-from bus.topics.plan import Plan, plan, wanted_topics
+from bus.topics.plan import Plan, dead_letter_topic, plan, wanted_topics
 
 IDENTITY = TopicName("city.resident.identity")
 
@@ -34,6 +34,21 @@ def test_copies_and_min_insync_follow_the_number_of_brokers(catalog, brokers, co
 def test_register_of_every_agency_has_a_topic_per_agency(catalog):
     topics = wanted_topics(catalog, [catalog.register("dossier.case")], 1)
     assert {topic.name for topic in topics} == {f"city.dossier.case.{agency}" for agency in catalog.agencies}
+
+
+def test_dead_letters_are_compacted_by_origin_and_kept_a_week(catalog):
+    topic = dead_letter_topic(catalog, brokers=3)
+    assert (topic.name, topic.partitions, topic.replication) == ("city.dead-letters", 1, 3)
+    week = str(7 * 24 * 3_600_000)
+    assert topic.config["cleanup.policy"] == "compact,delete"
+    assert {topic.config[key] for key in ("retention.ms", "delete.retention.ms")} == {week}
+    assert int(topic.config["max.message.bytes"]) > 1_048_588  # Kafka's default for the registers' topics
+
+
+def test_dead_letter_topic_may_have_any_number_of_partitions(catalog):
+    there = TopicFacts("a", 6, 3, dict(dead_letter_topic(catalog, 3).config))
+    topic = dead_letter_topic(catalog, 3, there)
+    assert plan([topic], {topic.name: there}) == Plan(unchanged=1)
 
 
 def test_missing_topic_is_created(catalog):
