@@ -19,6 +19,8 @@ from producers.outbox.database import told_plainly
 from producers.outbox.relay.row import Row
 
 WAIT_SECONDS = 0.5
+SPLIT = 4
+"""A transaction of the agency's of more than so many batches is sent in several of Kafka's."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,8 @@ class Reading:
                 idle = lsn
                 continue
             self._take(message)
-            if len(self._rows) >= self.transaction_rows:
+            bound = self.transaction_rows * (SPLIT if self._assembler.inside else 1)
+            if len(self._rows) >= bound or (self._sent and not self._assembler.inside):
                 self._flush()
         if self._rows and not self._assembler.inside:
             self._flush()
@@ -72,7 +75,7 @@ class Reading:
                 self._rows.append(self.way.row(event_id, event.op, key, columns, event.committed_at))
         if isinstance(told, Commit):
             self._end = told.end_lsn
-            if not self._rows:
+            if not self._rows and not self._sent:
                 self.stream.confirm(self._end)
 
     def _flush(self) -> None:

@@ -1,0 +1,133 @@
+"""Captures killed with SIGKILL at each crash point and at random, beside a writer, by triggers and by the log.
+
+What must be true: the topic ends with the table's state per key, each event once, in version order, none of them what
+the table never was.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import psycopg
+import pytest
+
+from bus.crashpoints import NAMES
+from bus.event import Op
+from tests.capture import follow_all, follow_settings, made, table, take, topic
+from tests.outbox import relay_all
+from tests.producing import prepare
+
+POINTS = ("synchronised:1", "planned:2", "committed:2", "chunked:1", "committed:3", "recorded:1", "recorded:2")
+"""Of the log's; the table's 40 people are five chunks."""
+KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
+"""How often a follower is killed at random; ``make soak`` sets 200."""
+FOLLOW = """
+import sys
+from bus import crashpoints
+from producers.capture.follow.follower import Follower
+from producers.capture.follow.settings import FollowSettings
+crashpoints.arm(sys.argv[1])
+Follower(FollowSettings.model_validate_json(sys.argv[2])).run(until_current=True)
+"""
+TAKE = """
+import sys
+from bus import crashpoints
+from tests.capture import take
+crashpoints.arm(sys.argv[1])
+take(sys.argv[2], sys.argv[3], rows=5)
+"""
+
+
+@pytest.fixture
+def bus(kafka, topic_prefix):
+    asyncio.run(prepare(kafka, topic_prefix))
+    return kafka, topic_prefix
+
+
+def write(url, chance, times):
+    """Changes of all kinds, some rolled back; keys move between people and go."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(times):
+            number, name = chance.randint(1, 40), chance.choice("ABCDĐE")
+            with connection.transaction(force_rollback=chance.random() < 0.1):
+                connection.execute("UPDATE persons SET ten = %s WHERE id = %s", (name, number))
+                kind = chance.random()
+                if kind < 0.1:
+                    connection.execute("DELETE FROM persons WHERE id = %s", (number,))
+                elif kind < 0.2:
+                    key = f"079085{chance.randint(1, 60):06d}"
+                    connection.execute(
+                        "UPDATE persons SET cccd = %s WHERE id = %s AND NOT EXISTS "
+                        "(SELECT FROM persons WHERE cccd = %s)",
+                        (key, number, key),
+                    )
+                elif kind < 0.3:
+                    connection.execute(
+                        "INSERT INTO persons SELECT n, '079085' || lpad((n + 20)::text, 6, '0'), 'Lê Văn', 'Mới', "
+                        "'1985-03-12', 1 FROM generate_series(1, 40) AS s (n) ON CONFLICT DO NOTHING"
+                    )
+
+
+def holds(bus, url):
+    last, found = topic(*bus)
+    assert last == table(url)
+    for key in {event.key for event in found}:
+        told = [(event.op, event.state) for event in found if event.key == key]
+        assert all(one != next_one for one, next_one in pairwise(told) if next_one[0] is not Op.DELETE)
+
+
+def run(code, *arguments):
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+def follower(point, settings):
+    told = settings.model_dump_json().replace('"**********"', f'"{settings.url.get_secret_value()}"')
+    return run(FOLLOW, point, told)
+
+
+def test_follower_killed_at_each_point_is_followed_by_one_that_loses_and_doubles_nothing(bus, postgres_database):
+    url, chance = postgres_database, random.Random(3)  # noqa: S311
+    assert {f"capture.{point.split(':')[0]}" for point in POINTS} == {
+        name for name in NAMES if name.startswith("capture.")
+    }
+    made(url, bus[1], rows=40, way="log")
+    settings = follow_settings(*bus, url, lease_seconds=0.2, snapshot_rows=8, transaction_rows=7)
+    for point in POINTS:
+        write(url, chance, 15)
+        with follower(f"capture.{point}", settings) as process:
+            _, error = process.communicate(timeout=100)
+        assert process.returncode == -signal.SIGKILL, (point, error[-2000:])
+    follow_all(*bus, url, lease_seconds=0.2)
+    holds(bus, url)
+
+
+def test_follower_killed_at_random_again_and_again_gets_there(bus, postgres_database):
+    url, chance = postgres_database, random.Random(4)  # noqa: S311
+    made(url, bus[1], rows=40, way="log")
+    settings = follow_settings(*bus, url, lease_seconds=0.2, snapshot_rows=5, transaction_rows=20)
+    for _ in range(KILLS):
+        with follower("", settings) as process:
+            write(url, chance, 30)
+            time.sleep(1 + chance.random())
+            process.kill()
+    follow_all(*bus, url, lease_seconds=0.2)
+    holds(bus, url)
+
+
+def test_snapshot_of_triggers_killed_between_chunks_goes_on_where_it_was(bus, postgres_database):
+    url, chance = postgres_database, random.Random(5)  # noqa: S311
+    made(url, bus[1], rows=40)
+    for _ in range(2):
+        with run(TAKE, "capture.chunked:2", url, bus[1]) as process:
+            _, error = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, error[-2000:]
+        write(url, chance, 15)
+    read, _ = take(url, bus[1])
+    assert read <= 40
+    relay_all(*bus, url)
+    holds(bus, url)
