@@ -13,6 +13,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
+from confluent_kafka.admin import AdminClient
 
 from bus import kafka, metrics
 from bus.crashpoints import crash_point
@@ -26,6 +27,7 @@ from consumers.stores.base import Desk, Origin, Parked
 log = structlog.get_logger(__name__)
 
 PAGE = 100  # events at a time: a hundred megabytes at the most
+GATHER_SECONDS = 0.5  # a fill with poison in every batch is not followed batch by batch
 LOOK_SECONDS = 2.0  # how often what waits is looked for; what is parked here and now is told
 CENSUS_SECONDS = 30.0  # how soon the gauges know what others have replayed or dismissed
 STOP_SECONDS = 2.0
@@ -49,6 +51,7 @@ class Forwarder:
     def __init__(self, desk: Desk, ask: Ask, settings: KafkaSettings, topic: TopicName, agency: AgencyCode) -> None:
         self._desk, self._ask, self._settings = desk, ask, settings
         self._topic, self._agency = topic, agency
+        self._admin: AdminClient | None = None
         self._counted: set[tuple[RegisterName, str]] = set()
 
     async def run(self, lot: ParkingLot) -> None:
@@ -62,6 +65,7 @@ class Forwarder:
                 counted_at = time.monotonic()
                 with suppress(Unavailable):
                     await self.count()
+            await asyncio.sleep(GATHER_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(lot.arrived.wait(), LOOK_SECONDS)
 
@@ -98,7 +102,8 @@ class Forwarder:
         return sent
 
     async def _check_topic(self) -> None:
-        facts = await describe(kafka.admin(self._settings), [self._topic])
+        self._admin = self._admin or kafka.admin(self._settings)
+        facts = await describe(self._admin, [self._topic])
         if facts[self._topic].missing:
             raise ClusterMismatch(f"no topic {self._topic}; make it with: lienthong topics apply")
 

@@ -389,7 +389,8 @@ class Store(Desk, Protocol):
 
         Lookups go on, on the old table, until the swap; the generation rises by one. Counts every row filled as
         applied (the newest of its key) or stale. The swapped positions get epochs above all before: whoever goes on,
-        claims first. Raises Fenced when no fill is under way.
+        claims first. What was parked, and the fill has read without parking it, is parked no more. Raises Fenced when
+        no fill is under way.
         """
         ...
 

@@ -97,6 +97,7 @@ class MemoryStore:
         self._registers: dict[RegisterName, _Register] = {}
         self._parked: dict[Origin, Parked] = {}
         self._dismissed: set[Origin] = set()
+        self._refilled: set[Origin] = set()
         self._feed: list[_Entry] = []
         self._last = self._floor = 0
 
@@ -176,6 +177,7 @@ class MemoryStore:
     def begin_fill(self, register: RegisterName) -> None:
         of = self._of(register)
         of.shadow = _Shadow(of.table.fingerprint)
+        self._refilled -= {origin for origin, parked in self._parked.items() if parked.register == register}
         of.positions[Slot.SHADOW] = {}
         of.counters[Slot.SHADOW] = {}
 
@@ -207,8 +209,18 @@ class MemoryStore:
                 newest.add(key)
         outcome = Outcome(len(newest), len(of.shadow.events) - len(newest))
         of.rows, of.graves = new.rows, new.graves
+        self._unpark_read_again(of)
         self._swap(of, outcome)
         return outcome
+
+    def _unpark_read_again(self, of: _Register) -> None:
+        """What a fill has read without parking it is in its rows, or has been compacted away behind a newer event."""
+        for origin, parked in list(self._parked.items()):
+            at = of.positions[Slot.SHADOW].get(Partition(parked.topic, parked.partition))
+            read = at is not None and at.topic_id == parked.topic_id and at.next_offset > parked.offset
+            if parked.register == of.table.register and read and origin not in self._refilled:
+                del self._parked[origin]
+                of.count(Slot.LIVE, {"parked": -1})
 
     def _swap(self, of: _Register, outcome: Outcome) -> None:
         live, shadow = of.positions[Slot.LIVE], of.positions[Slot.SHADOW]
@@ -233,6 +245,7 @@ class MemoryStore:
         for parked in batch.parked:
             if parked.origin not in self._dismissed:
                 self._parked.setdefault(parked.origin, replace(parked, parked_at=datetime.now(UTC)))
+                self._refilled |= {parked.origin} if slot is Slot.SHADOW else set()
         of.count(slot, {**batch.counts, "parked": len(batch.parked)})
 
     def counters(self, register: RegisterName) -> Mapping[str, int]:

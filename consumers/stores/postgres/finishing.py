@@ -23,8 +23,10 @@ def finish(connection: psycopg.Connection, table: Table, generation: int) -> Out
     applied += one(connection.execute(sql.count_dead(table), [table.register]))
     outcome = Outcome(applied, counts.get("_fed", 0) - applied)
     connection.execute(sql.GRAVES_FROM_DEAD, [table.register])
+    unparked = connection.execute(sql.UNPARK_READ_AGAIN, [table.register]).rowcount
     _swap(connection, table, generation)
     shown = {name: n for name, n in counts.items() if not name.startswith("_")}
+    shown["parked"] = shown.get("parked", 0) - unparked
     Writing(connection, table, b"").count(Slot.LIVE, {**shown, "applied": outcome.applied, "stale": outcome.stale})
     return outcome
 

@@ -120,6 +120,7 @@ def grant_again(connection: psycopg.Connection, grants: list[str]) -> None:
 def create_shadow(connection: psycopg.Connection, table: Table) -> None:
     drop_shadow(connection, table)
     connection.execute(sql.create_shadow(table))
+    connection.execute(sql.FORGET_REFILLED, [table.register])
     connection.execute(
         "UPDATE _lienthong_registers SET filling = true, shadow_fingerprint = %s WHERE register = %s",
         [table.fingerprint, table.register],

@@ -44,7 +44,7 @@ BOOKKEEPING = f"""
         register text COLLATE "C" NOT NULL, topic text NOT NULL, reason text COLLATE "C" NOT NULL, detail text NOT NULL,
         key bytea, value bytea, headers text NOT NULL, kafka_timestamp_ms bigint NOT NULL,
         parked_at timestamptz NOT NULL DEFAULT now(), replays integer NOT NULL DEFAULT 0, forwarded_at timestamptz,
-        dismissed_at timestamptz, PRIMARY KEY (topic_id, "partition", "offset")
+        dismissed_at timestamptz, refilled boolean NOT NULL DEFAULT false, PRIMARY KEY (topic_id, "partition", "offset")
     );
     CREATE INDEX _lienthong_parked_kinds ON _lienthong_parked (register, reason, forwarded_at)
         WHERE dismissed_at IS NULL;
@@ -64,7 +64,8 @@ BOOKKEEPING = f"""
 """
 """``dead`` has the deletes seen while a shadow fills, by key, until its finish turns them into graves.
 
-``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again.
+``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again; ``refilled`` are those
+that the fill under way has parked.
 
 Positions and counters change with every commit: half-empty pages let that happen within a page.
 
@@ -280,6 +281,19 @@ COUNT = """INSERT INTO _lienthong_counters AS held (register, slot, outcome, val
 
 PARK = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", register, topic, reason, detail, key, value,
     headers, kafka_timestamp_ms) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"""
+
+PARK_REFILLED = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", register, topic, reason, detail, key,
+    value, headers, kafka_timestamp_ms, refilled) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, true)
+    ON CONFLICT (topic_id, "partition", "offset") DO UPDATE SET refilled = true"""
+
+FORGET_REFILLED = "UPDATE _lienthong_parked SET refilled = false WHERE register = %s AND refilled"
+
+UNPARK_READ_AGAIN = """DELETE FROM _lienthong_parked AS parked USING _lienthong_positions AS at
+    WHERE parked.register = %s AND NOT parked.refilled AND parked.dismissed_at IS NULL
+    AND at.register = parked.register AND at.slot = 'shadow' AND at.topic = parked.topic
+    AND at.topic_id = parked.topic_id AND at."partition" = parked."partition"
+    AND parked."offset" < at.next_offset"""
+"""What a fill has read without parking it is in its rows, or has been compacted away behind a newer event."""
 
 _PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
     kafka_timestamp_ms, parked_at, replays, forwarded_at FROM _lienthong_parked WHERE dismissed_at IS NULL"""

@@ -168,7 +168,8 @@ class Writing:
         self._connection.execute(sql.ADVANCE, [*columns, batch.register, slot], prepare=True)
         if batch.parked:
             with self._connection.cursor() as cursor:
-                cursor.executemany(sql.PARK, [parked_values(parked) for parked in batch.parked])
+                park = sql.PARK if slot is Slot.LIVE else sql.PARK_REFILLED
+                cursor.executemany(park, [parked_values(parked) for parked in batch.parked])
 
     def _commit(self, slot: Slot, batch: Batch, counts: Mapping[str, int]) -> None:
         """The counters' rows are one for all daemons of a register, so they are locked last, and with the commit."""

@@ -21,6 +21,7 @@ def finish(connection: sqlite3.Connection, table: Table, writing: Writing) -> Ou
     writing.graves_from_dead()
     shown = {name: n for name, n in counts.items() if not name.startswith("_")}
     writing.count(Slot.LIVE, {**shown, "applied": outcome.applied, "stale": outcome.stale})
+    writing.count(Slot.LIVE, {"parked": -connection.execute(sql.UNPARK_READ_AGAIN, (table.register,)).rowcount})
     _swap(connection, table, generation)
     return outcome
 

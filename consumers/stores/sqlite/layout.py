@@ -91,6 +91,7 @@ def make_views(connection: sqlite3.Connection) -> None:
 def create_shadow(connection: sqlite3.Connection, table: Table) -> None:
     drop_shadow(connection, table)
     connection.execute(sql.create_table(SHADOW + table.name, table))
+    connection.execute(sql.FORGET_REFILLED, (table.register,))
     connection.execute(
         "UPDATE _lienthong_registers SET filling = 1, shadow_fingerprint = ? WHERE register = ?",
         (table.fingerprint, table.register),

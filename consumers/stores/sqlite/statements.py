@@ -32,7 +32,8 @@ BOOKKEEPING = (
         topic_id TEXT NOT NULL, "partition" INTEGER NOT NULL, "offset" INTEGER NOT NULL, register TEXT NOT NULL,
         topic TEXT NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL, key BLOB, value BLOB, headers TEXT NOT NULL,
         kafka_timestamp_ms INTEGER NOT NULL, parked_at TEXT NOT NULL, replays INTEGER NOT NULL DEFAULT 0,
-        forwarded_at TEXT, dismissed_at TEXT, PRIMARY KEY (topic_id, "partition", "offset")
+        forwarded_at TEXT, dismissed_at TEXT, refilled INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (topic_id, "partition", "offset")
     )""",
     """CREATE INDEX _lienthong_parked_kinds ON _lienthong_parked (register, reason, forwarded_at)
         WHERE dismissed_at IS NULL""",
@@ -50,7 +51,8 @@ BOOKKEEPING = (
 )
 """``dead`` has the deletes seen while a shadow fills, by key, until its finish turns them into graves.
 
-``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again.
+``parked`` keeps the origins of dismissed events, so that a rebuild does not park them again; ``refilled`` are those
+that the fill under way has parked.
 """
 
 SKIP_NUMBERS = """UPDATE sqlite_sequence SET seq = ((seq >> 32) + 1) << 32 WHERE name = '_lienthong_changes'"""
@@ -205,6 +207,19 @@ COUNT = """INSERT INTO _lienthong_counters (register, slot, outcome, value) VALU
 PARK = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", register, topic, reason, detail, key, value,
     headers, kafka_timestamp_ms, parked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO NOTHING"""
+
+PARK_REFILLED = """INSERT INTO _lienthong_parked (topic_id, "partition", "offset", register, topic, reason, detail, key,
+    value, headers, kafka_timestamp_ms, parked_at, refilled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+    ON CONFLICT DO UPDATE SET refilled = 1"""
+
+FORGET_REFILLED = "UPDATE _lienthong_parked SET refilled = 0 WHERE register = ? AND refilled"
+
+UNPARK_READ_AGAIN = """DELETE FROM _lienthong_parked AS parked WHERE register = ? AND NOT refilled
+    AND dismissed_at IS NULL AND EXISTS (SELECT 1 FROM _lienthong_positions AS at
+        WHERE at.register = parked.register AND at.slot = 'shadow' AND at.topic = parked.topic
+        AND at.topic_id = parked.topic_id AND at."partition" = parked."partition"
+        AND at.next_offset > parked."offset")"""
+"""What a fill has read without parking it is in its rows, or has been compacted away behind a newer event."""
 
 _PARKED = """SELECT topic_id, "partition", "offset", register, topic, reason, detail, key, value, headers,
     kafka_timestamp_ms, parked_at, replays, forwarded_at FROM _lienthong_parked WHERE dismissed_at IS NULL"""

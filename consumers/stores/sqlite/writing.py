@@ -136,7 +136,8 @@ class Writing:
                 for move in batch.advances
             ],
         )
-        self._connection.executemany(sql.PARK, [(*parked_values(parked), self._now) for parked in batch.parked])
+        park = sql.PARK if slot is Slot.LIVE else sql.PARK_REFILLED
+        self._connection.executemany(park, [(*parked_values(parked), self._now) for parked in batch.parked])
         self.count(slot, {**batch.counts, **counts, "parked": len(batch.parked)})
 
     def settle(self, replay: Replay, outcome: Outcome) -> None:

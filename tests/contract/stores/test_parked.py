@@ -120,6 +120,25 @@ def test_dismissed_event_is_gone_and_a_rebuild_does_not_park_it_again(store):
     assert store.counters(REGISTER) == {"dismissed": 1, "parked": 2}
 
 
+def test_what_a_rebuild_could_read_is_parked_no_more_and_the_rest_stays(store):
+    live = filled(store)
+    live.send(upsert("a", 1), parked=[parked(0), parked(1), parked(7), parked(2, partition=3)])
+    store.begin_fill(REGISTER)
+    Owner(store, slot=Slot.SHADOW).send(parked=[parked(0)])
+    store.begin_fill(REGISTER)
+    shadow = Owner(store, slot=Slot.SHADOW)
+    shadow.send(upsert("a", 1), upsert("b", 1))  # the event at 0 is read now, the one at 1 is not
+    shadow.send(parked=[parked(1), parked(5)])
+    Owner(store, RESIDENCE).send(parked=[parked(0, table=RESIDENCE, topic_id="topic-2")])
+    store.finish_fill(REGISTER)
+    assert held(store) == {"a": 1, "b": 1}
+    # 7 and partition 3 lie where the fill has not been.
+    assert [(each.partition, each.offset) for each in store.parked(REGISTER)] == [(0, 1), (0, 5), (0, 7), (3, 2)]
+    assert len(store.parked(RESIDENCE.register)) == 1
+    Owner(store).send(parked=[parked(9)])
+    assert len(store.parked(REGISTER)) == 5
+
+
 def test_bytes_of_a_dismissed_event_are_erased(database):
     store = database.open()
     Owner(store).send(parked=[parked(7)])
