@@ -3,12 +3,15 @@
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.table import Table
+from sqlalchemy import Engine
 
 from bus import crashpoints
 from bus.catalog import load_catalog
@@ -75,9 +78,8 @@ def install(
 ) -> None:
     """Follow a table from now on: table, mapping and rights are checked first, then all is made at once."""
     ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
-    engine = engine_for(url)
-    _tell(installing.plan(engine, ask) if dry_run else installing.install(engine, ask), dry_run=dry_run)
-    if not dry_run:
+    with _database(url) as engine:
+        _tell(installing.plan(engine, ask) if dry_run else installing.install(engine, ask), dry_run=dry_run)
         for warning in installing.warnings(engine, ask):
             err.print(f"warning: {warning}", markup=False, highlight=False)
 
@@ -96,7 +98,8 @@ def plan(
 ) -> None:
     """Print what install would run."""
     ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
-    _tell(installing.plan(engine_for(url), ask), dry_run=True)
+    with _database(url) as engine:
+        _tell(installing.plan(engine, ask), dry_run=True)
 
 
 @app.command()
@@ -106,7 +109,8 @@ def uninstall(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, run none.")] = False,
 ) -> None:
     """Take triggers, functions, publication and slot away. What waits in the outbox is still sent."""
-    _tell(installing.uninstall(engine_for(url), table, dry_run=dry_run), dry_run=dry_run)
+    with _database(url) as engine:
+        _tell(installing.uninstall(engine, table, dry_run=dry_run), dry_run=dry_run)
 
 
 @app.command()
@@ -119,17 +123,19 @@ def snapshot(
 ) -> None:
     """With triggers: put the table as it stands into the outbox, beside whoever writes. Killed, it goes on."""
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
-    engine, known = engine_for(url), load_catalog(catalog)
-    for each in installing.captures(engine, table, "triggers"):
-        source = installing.table_of(engine, each, known, load_register(each.register, schemas)[-1])
-        read, put = take(engine, each, source, _progress, rows)
-        console.print(f"{each.register}: {read:,} rows read, {put:,} put into the outbox", highlight=False)
+    known = load_catalog(catalog)
+    with _database(url) as engine:
+        for each in installing.captures(engine, table, "triggers"):
+            source = installing.table_of(engine, each, known, load_register(each.register, schemas)[-1])
+            read, put = take(engine, each, source, _progress, rows)
+            console.print(f"{each.register}: {read:,} rows read, {put:,} put into the outbox", highlight=False)
 
 
 @app.command()
 def status(url: UrlOption, as_json: JsonOption = False) -> None:
     """What is captured, how far its snapshot is, what waits, and how much log a slot keeps."""
-    found = status_of(engine_for(url))
+    with _database(url) as engine:
+        found = status_of(engine)
     if as_json:
         print_json(found)
         return
@@ -194,6 +200,15 @@ def run(
         drain_seconds=drain,
     )
     asyncio.run(serve(settings, metrics_host, metrics_port, until_current=until_current))
+
+
+@contextmanager
+def _database(url: str) -> Iterator[Engine]:
+    engine = engine_for(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _ask(

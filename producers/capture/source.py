@@ -56,8 +56,6 @@ def quoted(name: str) -> str:
 
 def find_source(connection: Connection, table: str, mapping: Mapping, key_field: str) -> Source:
     """Raises ConfigInvalid, in one line with the remedy, where the table cannot be captured with this mapping."""
-    if connection.dialect.name != "postgresql":
-        raise ConfigInvalid("--url: capture is for PostgreSQL; elsewhere use the outbox or lienthong publish file")
     found = connection.execute(text(TABLE), {"name": regclass(table)}).one_or_none()
     if found is None:
         raise ConfigInvalid(f"--table {table}: no such table; {_near(connection, table)}")
@@ -84,7 +82,9 @@ def find_source(connection: Connection, table: str, mapping: Mapping, key_field:
 
 
 def check_database(connection: Connection) -> None:
-    """Raises ConfigInvalid where text of this database cannot be told as UTF-8, or nothing can be made in it."""
+    """Raises ConfigInvalid where it is another kind, its text may be in any encoding, or nothing can be made there."""
+    if connection.dialect.name != "postgresql":
+        raise ConfigInvalid("--url: capture is for PostgreSQL; elsewhere use the outbox or lienthong publish file")
     if connection.execute(text("SHOW server_encoding")).scalar() == "SQL_ASCII":
         raise ConfigInvalid(
             "the database has the encoding SQL_ASCII, so that its text may be in any; use lienthong publish file"

@@ -19,7 +19,7 @@ import pytest
 from bus.crashpoints import NAMES
 from bus.event import Op
 from tests.capture import follow_all, follow_settings, made, table, take, topic
-from tests.outbox import relay_all
+from tests.outbox import command, relay_all, started
 from tests.producing import prepare
 
 POINTS = ("synchronised:1", "planned:2", "committed:2", "chunked:1", "committed:3", "recorded:1", "recorded:2")
@@ -119,7 +119,7 @@ def test_follower_killed_at_random_again_and_again_gets_there(bus, postgres_data
     holds(bus, url)
 
 
-def test_snapshot_of_triggers_killed_between_chunks_goes_on_where_it_was(bus, postgres_database):
+def test_snapshot_of_triggers_and_their_relay_killed_go_on_where_they_were(bus, postgres_database):
     url, chance = postgres_database, random.Random(5)  # noqa: S311
     made(url, bus[1], rows=40)
     for _ in range(2):
@@ -129,5 +129,8 @@ def test_snapshot_of_triggers_killed_between_chunks_goes_on_where_it_was(bus, po
         write(url, chance, 15)
     read, _ = take(url, bus[1])
     assert read <= 40
+    with started(command(*bus, url, "--transaction-rows", "7"), "outbox.committed:2") as relay:
+        relay.communicate(timeout=60)
+    assert relay.returncode == -signal.SIGKILL
     relay_all(*bus, url)
     holds(bus, url)

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Engine, text
 
 from bus.catalog import load_catalog
+from bus.codes import Codebook, open_codes
 from bus.crashpoints import crash_point
 from bus.errors import BusError, ClusterMismatch, ConfigInvalid, Fenced, InputRefused, LagExceeded
 from bus.registry import open_registry
@@ -51,6 +52,7 @@ FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
 class _Bus:
     facts: TopicFacts
     release: Release
+    codes: Codebook
 
 
 class Follower:
@@ -131,7 +133,7 @@ class Follower:
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")
         source = table_of(self._engine, capture, self._catalog, bus.release.schema)
-        mappings = stored_mappings(self._engine, bus.release.schema)
+        mappings = stored_mappings(self._engine, bus.release.schema, bus.codes.lists)
         translator = Translator(self._register, self._agency, bus.release, mappings)
         encoder = RowEncoder(self._register, self._agency, bus.release, translator)
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)
@@ -159,7 +161,8 @@ class Follower:
         settings = self._settings
         facts = await own_topic(settings.kafka, self._register, self._topic)
         async with open_registry(settings.registry, settings.kafka) as registry:
-            return _Bus(facts, await newest_release(self._register, registry, settings.schemas))
+            codes = await open_codes(settings, self._catalog, registry)
+            return _Bus(facts, await newest_release(self._register, registry, settings.schemas, codes.rules), codes)
 
     def _synchronised(self, bus: _Bus, ledger: Ledger) -> tuple[Place, Holding]:
         """Where to go on. Before anything is ever sent, the topic's end is kept as the place to look from."""

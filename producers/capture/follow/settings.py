@@ -5,10 +5,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from bus.settings import KafkaSettings, RegistrySettings, Settings
+from bus.codes import CodesFrom
+from bus.settings import KafkaSettings, RegistrySettings
 
 
-class FollowSettings(Settings):
+class FollowSettings(CodesFrom):
     """One follower of one table for one register."""
 
     url: SecretStr
