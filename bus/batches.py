@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.codec import gzip_decode, lz4_decode, snappy_decode, zstd_decode
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.util import calc_crc32c
 
-from bus.records import Records, Run
+from bus.compression import Unpackable, unpacked
+from bus.errors import RecordsUnreadable
+from bus.records import LEAST_BYTES, Records, Run
 
 # base offset, length, leader epoch, magic, crc, attributes, last offset delta, base timestamp, max timestamp,
 # producer id, producer epoch, base sequence, count (Kafka protocol guide, "Record Batch")
@@ -25,7 +26,6 @@ _BEFORE_LENGTH_ENDS = 12
 _BEFORE_CRC_ENDS = 21
 _MAGIC = 2
 _CODEC, _LOG_APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_CODECS = {0: bytes, 1: gzip_decode, 2: snappy_decode, 3: lz4_decode, 4: zstd_decode}
 _CONTROL_KEY = struct.Struct(">hh")  # version, type
 _ABORT = 0
 
@@ -120,23 +120,32 @@ class Runs:
         while self._aborted and self._aborted[0][1] <= base_offset:
             self._aborting.add(self._aborted.pop(0)[0])
         if attributes & _CONTROL:
-            if _CONTROL_KEY.unpack(_first_key(self._run(header, batch)))[1] == _ABORT:
+            if _control_type(self._run(header, batch)) == _ABORT:
                 self._aborting.discard(producer_id)
             return False
         return not (attributes & _TRANSACTIONAL and producer_id in self._aborting)
 
     def _run(self, header: Sequence[int], batch: memoryview) -> Run:
-        attributes = header[5]
+        attributes, count = header[5], header[12]
+        try:
+            data = unpacked(attributes & _CODEC, batch[_HEADER.size :])
+        except Unpackable as error:
+            raise self._unreadable(header, str(error)) from error
+        if not 0 <= count * LEAST_BYTES <= len(data):
+            raise self._unreadable(header, f"{count} records in {len(data)} bytes")
         return Run(
             topic=self._at.topic,
             partition=self._at.partition,
             base_offset=header[0],
             base_timestamp=header[7],
             appended=header[8] if attributes & _LOG_APPEND_TIME else None,
-            count=header[12],
-            data=_CODECS[attributes & _CODEC](batch[_HEADER.size :]),
+            count=count,
+            data=data,
             since=self._since,
         )
+
+    def _unreadable(self, header: Sequence[int], why: str) -> RecordsUnreadable:
+        return RecordsUnreadable(f"{self._at.topic} {self._at.partition}: the batch at offset {header[0]}: {why}")
 
 
 def _batches(data: memoryview) -> Iterator[memoryview]:
@@ -145,11 +154,18 @@ def _batches(data: memoryview) -> Iterator[memoryview]:
     while start + _HEADER.size <= len(data):
         (length,) = struct.unpack_from(">i", data, start + _BEFORE_LENGTH_ENDS - 4)
         end = start + _BEFORE_LENGTH_ENDS + length
+        if length < _HEADER.size - _BEFORE_LENGTH_ENDS:
+            raise CorruptRecordException(f"a batch of {length} bytes is shorter than its header")
         if end > len(data):
             return
         yield data[start:end]
         start = end
 
 
-def _first_key(run: Run) -> bytes:
-    return Records.of([run])[0].key or b""
+def _control_type(run: Run) -> int:
+    key = next(iter(Records.of([run])), None)
+    if key is None or key.key is None or len(key.key) < _CONTROL_KEY.size:
+        raise RecordsUnreadable(
+            f"{run.topic} {run.partition}: a control batch at offset {run.base_offset} without a type"
+        )
+    return int(_CONTROL_KEY.unpack_from(key.key)[1])

@@ -17,6 +17,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── DatabaseUnavailable
+    │   ├── RecordsUnreadable   a batch of a topic is damaged, or no producer's; its register waits
     │   ├── ParkedFull          parked events wait for the dead-letter topic, no more may
     │   ├── StateInUse          another run on this machine holds an adapter's state
     │   └── PortTaken           (not retriable)
@@ -117,6 +118,15 @@ class ParkedFull(Unavailable):
     """As many parked events as may wait for the dead-letter topic: the partition stands still, nothing is dropped."""
 
     reason = "parked_full"
+
+
+class RecordsUnreadable(Unavailable):
+    """A record batch that cannot be taken apart. Nothing of it is passed over; the register waits, others go on.
+
+    Damage on the way heals by fetching again. A batch that no producer writes has to be deleted from its topic.
+    """
+
+    reason = "records_unreadable"
 
 
 class StateInUse(Unavailable):
