@@ -27,7 +27,7 @@ from bus.errors import InputRefused, PathUnwritable
 from bus.schema.avsc import load_register
 from bus.schema.columns import broken
 from producers.filediff.check import check
-from producers.filediff.diff import Tally, changes, plan
+from producers.filediff.diff import Before, Tally, changes, plan
 from producers.filediff.parse import parse
 from producers.filediff.reader import CsvReader
 from producers.filediff.state import KNOWN
@@ -103,9 +103,11 @@ def test_the_adapter_refuses_what_is_written_down_and_takes_the_rest(exports, re
         (chunk,) = CsvReader(stream, export.path.name).chunks()
     checked = check(chunk, parse(chunk, schema), entry, schema, export.agency)
     tally = Tally()
-    judged = changes(checked, NOTHING_KNOWN, entry.key_field, schema)
-    tally.add(checked, judged, len(chunk))
-    found = plan(tally, NOTHING_KNOWN, entry.key_field, partial=False)
+    prints = pl.repeat(None, checked.good.height, dtype=pl.Int64(), eager=True)
+    before = Before(NOTHING_KNOWN)
+    judged = changes(checked, prints, before, entry.key_field, schema)
+    tally.add(checked, judged, before, len(chunk))
+    found = plan(tally, before, entry.key_field, partial=False)
     told = {(line, field or None, reason) for line, field, reason, _ in found.refused.iter_rows()}
     assert told == {(line, bad.field, bad.reason) for line, bad in export.refused.items()}
     assert checked.good.filter(~pl.col(entry.key_field).is_in(found.twice.implode())).equals(export.valid)
