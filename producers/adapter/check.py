@@ -66,7 +66,7 @@ async def check_database(settings: DatabaseAdapter, url: str | None, only: str |
     engine = engine_for(place)
     with ExitStack() as stack:
         stack.callback(engine.dispose)
-        usable = look_at_outbox(engine, found)
+        usable = look_at_outbox(engine, found, captured=settings.kind == "capture")
         names = [each for each in settings.registers if only in {None, each}]
         if not names:
             raise ConfigInvalid(f"--register {only}: not among the adapter's registers")
@@ -144,7 +144,7 @@ def _look_at_table(engine: Engine, settings: DatabaseAdapter, terms: Terms, foun
         if settings.table is None or settings.mapping is None:
             raise ConfigInvalid("capture needs `table` and `mapping` in adapter.toml")
         mapping = Mapping.load(settings.mapping, terms.release.schema, terms.codes.lists)
-        chunk = table_rows(engine, settings.table)
+        chunk = table_rows(engine, settings.table, mapping, terms.register.key_field)
         unused = mapping.check(chunk.cells.columns, settings.table)
         more = f"; not used: {', '.join(unused)}" if unused else ""
         found.add(name, "mapping", f"{settings.mapping} fits the register and {settings.table}{more}")

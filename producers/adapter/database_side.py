@@ -1,18 +1,19 @@
 """Looks at an agency's own database: is it there, is the outbox in it, may this user work with it, what waits."""
 
-import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, Engine, delete, false, inspect, select, text, update
+from sqlalchemy import Connection, Engine, delete, false, select, text, update
 from sqlalchemy import Table as SqlTable
 
 from bus.errors import ConfigInvalid
 from producers.adapter.bus_side import Terms
 from producers.adapter.findings import Checklist, Effect
 from producers.adapter.rows import SAMPLE_ROWS
+from producers.capture.row import packed, unpacked
+from producers.capture.source import check_database, find_source
 from producers.filediff.reader import Chunk
+from producers.mapping import Mapping
 from producers.outbox import install
 from producers.outbox.database import told_plainly
 from producers.outbox.relay.encoding import RowEncoder
@@ -21,9 +22,19 @@ from producers.outbox.rows import kind
 from producers.outbox.table import JSON, OUTBOX, UNSENT, tables
 
 
-def look_at_outbox(engine: Engine, found: Checklist) -> bool:
-    """Whether its tables can be read and written; nothing is changed."""
-    for point, look in (("connection", _connect), ("outbox", _find), ("rights", _ask)):
+def look_at_outbox(engine: Engine, found: Checklist, *, captured: bool = False) -> bool:
+    """Whether its tables can be read and written; nothing is changed. A capture's install makes what is missing."""
+    with found.looking("database", "connection"):
+        found.add("database", "connection", _connect(engine))
+        if captured and install.plan(engine):
+            found.add("database", "outbox", "its tables are not there; lienthong capture install makes them", "look")
+            return False
+        return _is_ready(engine, found)
+    return False
+
+
+def _is_ready(engine: Engine, found: Checklist) -> bool:
+    for point, look in (("outbox", _find), ("rights", _ask)):
         with found.looking("database", point):
             found.add("database", point, look(engine))
             continue
@@ -98,32 +109,16 @@ def forms(rows: list[Row]) -> str:
     return f"{unread} in JSON, {len(rows) - unread} in final bytes"
 
 
-def table_rows(engine: Engine, table: str) -> Chunk:
+def table_rows(engine: Engine, table: str, mapping: Mapping, key_field: str) -> Chunk:
     """Up to 100 rows of the agency's own table, their columns as the triggers will tell them.
 
-    Raises ConfigInvalid for a table that is not there or has no primary key.
+    Raises ConfigInvalid where it cannot be captured with this mapping, as ``lienthong capture install`` does.
     """
-    schema, _, name = table.rpartition(".")
     with told_plainly(engine), engine.connect() as connection:
-        if engine.dialect.name != "postgresql":
-            raise ConfigInvalid("capture is for PostgreSQL; elsewhere use --kind outbox or --kind file")
-        looked = inspect(connection)
-        if not looked.has_table(name, schema or None):
-            raise ConfigInvalid(f"{table}: no such table; correct `table`, with its schema where it needs one")
-        if not looked.get_pk_constraint(name, schema or None)["constrained_columns"]:
-            raise ConfigInvalid(f"{table}: has no primary key; add one, or publish exports of it instead")
-        quote = engine.dialect.identifier_preparer.quote_identifier
-        place = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
-        told = (
-            connection.exec_driver_sql(f"SELECT to_jsonb(t)::text FROM {place} t LIMIT {SAMPLE_ROWS}").scalars().all()
-        )
-        names = [column["name"] for column in looked.get_columns(name, schema or None)]
-    rows = [dict(_cells(json.loads(row, parse_float=str, parse_int=str))) for row in told]
-    cells = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String()), orient="row")
+        check_database(connection)
+        source = find_source(connection, table, mapping, key_field)
+        query = f"SELECT to_jsonb(t)::text FROM {source.quoted} t LIMIT {SAMPLE_ROWS}"
+        told = connection.exec_driver_sql(query).scalars().all()
+    rows = [unpacked(packed(0, row))[1] for row in told]
+    cells = pl.DataFrame(rows, schema=dict.fromkeys(source.columns, pl.String()), orient="row")
     return Chunk(pl.int_range(1, cells.height + 1, eager=True).cast(pl.Int64), cells)
-
-
-def _cells(row: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
-    for name, value in row.items():
-        plain = value is None or isinstance(value, str)
-        yield name, value if plain else json.dumps(value, ensure_ascii=False)

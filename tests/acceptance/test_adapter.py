@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
@@ -22,6 +23,7 @@ from producers.filediff.check import check
 from producers.filediff.parse import parse
 from producers.filediff.reader import Chunk
 from producers.mapping import Mapping
+from tests.capture import MAPPING, TABLE, people
 from tests.outbox import installed
 from tests.producing import IDENTITY, RESIDENCE, events, prepare, records, registry_settings
 from tests.typing_in import commands, type_in
@@ -195,3 +197,26 @@ def test_check_of_an_outbox_names_missing_tables_and_rights_and_judges_rows_that
         assert connection.execute("SELECT count(*) FROM lienthong_outbox WHERE sent_at IS NULL").fetchone() == (1,)
         connection.execute(f"DROP OWNED BY {user}; DROP ROLE {user}")
     assert asyncio.run(records(kafka, f"{topic_prefix}.{IDENTITY}", isolation="read_uncommitted")) == []
+
+
+def test_project_of_a_capture_is_looked_over_and_publishes_its_table(
+    lienthong, kafka, topic_prefix, postgres_database, tmp_path, monkeypatch
+):
+    asyncio.run(prepare(kafka, topic_prefix))
+    words = ("--agency", "H29.5", "--kind", "capture", "--register", IDENTITY, "--dir", "police")
+    assert lienthong("new", *words)[0] == 0
+    project = tmp_path / "police"
+    monkeypatch.chdir(project)
+    file = project / "adapter.env"
+    given = file.read_text(encoding="utf-8").replace("postgresql://agency@127.0.0.1:5432/agency", postgres_database)
+    file.write_text(given, encoding="utf-8")
+    monkeypatch.setenv("LIENTHONG_OUTBOX_URL", postgres_database)
+    assert "no such table" in checked(lienthong, 3)[IDENTITY, "mapping"]["told"]
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute(TABLE)
+        people(connection, range(1, 4))
+    assert "has no column" in checked(lienthong, 3)[IDENTITY, "mapping"]["told"]
+    shutil.copy(MAPPING, project / "mapping.toml")
+    assert "3 of 3 rows of persons" in checked(lienthong, 0)[IDENTITY, "sample"]["told"]
+    by_hand(project, monkeypatch)
+    assert len(asyncio.run(events(kafka, topic_prefix))) == 3

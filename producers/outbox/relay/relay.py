@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 
 from bus import metrics
 from bus.catalog import Register, load_catalog
-from bus.codes import open_codes
+from bus.codes import Codebook, open_codes
 from bus.crashpoints import crash_point
 from bus.errors import BusError, Fenced, InputRefused
 from bus.names import AgencyCode, TopicName
@@ -61,6 +61,8 @@ class Way:
     topic: TopicName
     facts: TopicFacts
     release: Release
+    codes: Codebook
+    """By which captured rows are cleaned; the release's rules go by the same."""
 
 
 class Relay:
@@ -149,7 +151,7 @@ class Relay:
         async with open_registry(settings.registry, settings.kafka) as registry:
             codes = await open_codes(settings, self._catalog, registry)
             release = await newest_release(self._register, registry, settings.schemas, codes.rules)
-        return Way(self._register, self._agency, self._topic, facts, release)
+        return Way(self._register, self._agency, self._topic, facts, release, codes)
 
     def _stand_by(self, lease: Lease) -> Held | None:
         """None when stopped meanwhile."""
@@ -265,7 +267,7 @@ class _Work:
         self._source = source
         self._sender = sender
         self._lost = lost
-        mappings = stored_mappings(relay._engine, way.release.schema)  # noqa: SLF001
+        mappings = stored_mappings(relay._engine, way.release.schema, way.codes.lists)  # noqa: SLF001
         translator = Translator(way.register, way.agency, way.release, mappings)
         self._encoder = RowEncoder(way.register, way.agency, way.release, translator)
         self._positions = dict(positions)
