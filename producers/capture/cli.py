@@ -20,6 +20,8 @@ from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
     ClusterOption,
+    CodesDayOption,
+    CodesOption,
     JsonOption,
     KafkaOption,
     PrefixOption,
@@ -176,6 +178,8 @@ def run(
     cluster_file: ClusterOption = None,
     catalog: CatalogOption = None,
     prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """With --way log: send the table as it stands, then its changes in commit order, each once, until SIGTERM.
 
@@ -194,6 +198,8 @@ def run(
         catalog=catalog,
         prefix=prefix,
         schemas=schemas,
+        codes=codes,
+        codes_on=codes_on.date() if codes_on else None,
         max_lag_bytes=max_lag_bytes,
         when_full=when_full,
         transaction_rows=transaction_rows,
