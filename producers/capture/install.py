@@ -100,6 +100,8 @@ def uninstall(engine: Engine, table: str, *, dry_run: bool = False) -> list[str]
     """Take all captures off a table. What waits in the outbox is still sent, and its mapping goes after it."""
     with told_plainly(engine), engine.begin() as connection:
         found = [each for each in captured(connection) if _is_table(connection, each.source, table)]
+        if not found and not dry_run and (left := _tidy(connection)):
+            return left
         if not found:
             names = ", ".join(each.source for each in captured(connection)) or "none"
             raise ConfigInvalid(f"--table {table}: is not captured; captured are: {names}")
@@ -187,6 +189,9 @@ def _drop_slots(connection: Connection, captures: Sequence[Captured]) -> None:
 
 
 def _tidy(connection: Connection) -> list[str]:
+    """Mappings that nothing waits for any more go, and with the last one the table."""
+    if not connection.execute(text(THERE)).scalar():
+        return []
     connection.execute(text(PRUNE))
     if connection.execute(text(f"SELECT count(*) FROM {CAPTURE}")).scalar():
         return []

@@ -94,7 +94,7 @@ def _chunk(connection: Connection, capture: Captured, source: Source, state: dic
 def _statement(source: Source, number: int, *, first: bool) -> str:
     names = [quoted(name) for name in source.primary]
     words = {
-        "key": row_key(source, "r"),
+        "key": row_key(source, "to_jsonb(r)"),
         "row": row_json(source, "r"),
         "primary": ", ".join(f"r.{name} AS p{place}" for place, name in enumerate(names)),
         "table": source.quoted,

@@ -25,7 +25,7 @@ ROW_FUNCTION = """\
 CREATE FUNCTION {schema}.{name}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = {schema}, pg_temp SET timezone = 'UTC' AS $lienthong$
 DECLARE
-  old_row text; new_row text; old_key text; new_key text; old_version bigint; new_version bigint;
+  old_row jsonb; new_row jsonb; old_key text; new_key text; old_version bigint; new_version bigint;
 BEGIN
   IF TG_OP <> 'INSERT' THEN
     old_row := {old_row};
@@ -35,7 +35,7 @@ BEGIN
     new_row := {new_row};
     new_key := {new_key};
   END IF;
-  IF old_row = new_row THEN
+  IF old_row = new_row AND new_row ?& ARRAY[{wanted}] THEN
     RETURN NULL;
   END IF;
   IF new_key < old_key COLLATE "C" THEN
@@ -105,12 +105,13 @@ def creation(source: Source, number: int, schema: str, kind: str, agency: str, o
         "table": source.quoted,
         "name": row_function(number),
         "truncate": truncate_function(number),
+        "wanted": ", ".join(literal(name) for name in source.wanted),
         "old_row": row_json(source, "OLD"),
         "new_row": row_json(source, "NEW"),
         "row_json": row_json(source, "r"),
-        "old_key": row_key(source, "OLD"),
-        "new_key": row_key(source, "NEW"),
-        "row_key": row_key(source, "r"),
+        "old_key": row_key(source, "old_row"),
+        "new_key": row_key(source, "new_row"),
+        "row_key": row_key(source, "to_jsonb(r)"),
         "old_payload": payload(number, "old_row"),
         "new_payload": payload(number, "new_row"),
         "row_payload": payload(number, "old_row"),
@@ -140,19 +141,31 @@ def removal(table: str | None, number: int, schema: str) -> list[str]:
 
 
 def row_json(source: Source, row: str) -> str:
-    """The mapped columns as JSON text: dates and times in ISO 8601 whatever the session's settings are."""
-    columns = ", ".join(f"{row}.{quoted(name)} AS {quoted(name)}" for name in source.wanted)
-    return f"(SELECT row_to_json(j)::text FROM (SELECT {columns}) AS j)"
+    """The mapped columns as JSON: dates and times in ISO 8601 whatever the session's settings are.
+
+    A column that the agency has renamed or dropped since is left out: the relay names it, and no program of the
+    agency's fails because of us.
+    """
+    names = ", ".join(literal(name) for name in source.wanted)
+    return (
+        "(SELECT coalesce(jsonb_object_agg(c.key, c.value), '{}') "
+        f"FROM jsonb_each(to_jsonb({row})) AS c WHERE c.key = ANY (ARRAY[{names}]))"
+    )
 
 
 def row_key(source: Source, row: str) -> str:
-    """What the version is kept by: the key's columns as they stand; null where they say nothing."""
-    cells = [f"{row}.{quoted(name)}::text" for name in source.key]
-    return f"nullif(left(concat_ws({literal(source.separator)}, {', '.join(cells)}), {KEY_LENGTH}), '')"
+    """What the version is kept by: the key's columns as they stand in a row's JSON; null where they say nothing.
+
+    A question mark where one of them is not there any more: the row is parked.
+    """
+    cells = ", ".join(f"{row} ->> {literal(name)}" for name in source.key)
+    names = ", ".join(literal(name) for name in source.key)
+    joined = f"nullif(left(concat_ws({literal(source.separator)}, {cells}), {KEY_LENGTH}), '')"
+    return f"CASE WHEN {row} ?& ARRAY[{names}] THEN {joined} ELSE '?' END"
 
 
 def payload(number: int, row: str) -> str:
-    return f"""convert_to('{{"m":{number},"row":' || {row} || '}}', 'UTF8')"""
+    return f"""convert_to('{{"m":{number},"row":' || {row}::text || '}}', 'UTF8')"""
 
 
 def literal(text: str) -> str:

@@ -140,6 +140,22 @@ def test_changed_mapping_is_for_new_rows_and_those_that_wait_keep_theirs(bus, po
     assert topic(*bus)[0] == {"079085000001": "Nguyễn Văn Mẫu", "079085000002": "Mẫu"}
 
 
+def test_programs_go_on_writing_when_a_column_was_renamed_and_what_they_write_is_parked(bus, postgres_database, engine):
+    url = postgres_database
+    made(url, bus[1])
+    run(url, "ALTER TABLE persons RENAME gioi_tinh TO gt")
+    run(url, "INSERT INTO persons VALUES (1, '079085000001', 'Nguyễn', 'Mẫu', '1985-03-12', 1)")
+    run(url, "ALTER TABLE persons RENAME cccd TO so")
+    run(url, "UPDATE persons SET so = '079085000002'")
+    relay_all(*bus, url)
+    with psycopg.connect(url) as connection:
+        told = connection.execute("SELECT parked FROM lienthong_outbox ORDER BY seq").fetchall()
+    assert ["gioi_tinh" in told[0][0], "cccd" in told[1][0]] == [True, True]
+    uninstall(engine, "persons")
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('lienthong_capture')").fetchone() == (None,)
+
+
 @pytest.mark.parametrize(
     ("given", "statement", "told"),
     [

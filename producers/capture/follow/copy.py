@@ -65,8 +65,8 @@ class Copy:
     def _read(self, connection: Connection, last: list[str] | None) -> Sequence[Any]:
         names = [quoted(name) for name in self.source.primary]
         words = {
-            "key": row_key(self.source, "r"),
-            "row": row_json(self.source, "r"),
+            "key": row_key(self.source, "to_jsonb(r)"),
+            "row": f"{row_json(self.source, 'r')}::text",
             "primary": ", ".join(f"r.{name}::text" for name in names),
             "table": self.source.quoted,
             "order": ", ".join(f"r.{name}" for name in names),
