@@ -12,6 +12,8 @@ import polars as pl
 import polars.selectors as cs
 import psycopg
 
+from bus.errors import RowsRefused
+
 DATE_FORMAT = "%Y%m%d"
 TIME_FORMAT = "%Y%m%d %H%M%S%.6f+00"
 NULL = "\\N"
@@ -28,7 +30,10 @@ def copy_in(connection: psycopg.Connection, statement: str, frame: pl.DataFrame)
         return
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for part in frame.iter_slices(SLICE_ROWS):
-            for chunk in _chunks(copy_text(part)):
+            text = copy_text(part)
+            if b"\0" in text:
+                raise RowsRefused("a row of this batch cannot be stored: a text holds a NUL character")
+            for chunk in _chunks(text):
                 copy.write(chunk)
 
 

@@ -70,7 +70,7 @@ class PostgresStore(PostgresReader):
 
     def apply(self, batch: Batch) -> Outcome:
         table = self._opened(batch.register)
-        intake = take_in(table, batch.rows)
+        intake = take_in(table, batch.rows, look_for_nul=False)
         with self._session.connected() as connection:
             writing = Writing(connection, table, self._secret)
             facts = writing.begin(Slot.LIVE, batch)
@@ -86,7 +86,7 @@ class PostgresStore(PostgresReader):
 
     def fill(self, batch: Batch) -> None:
         table = self._opened(batch.register)
-        intake = take_in(table, batch.rows)
+        intake = take_in(table, batch.rows, look_for_nul=False)
         with self._session.connected() as connection:
             writing = Writing(connection, table, self._secret)
             facts = writing.begin(Slot.SHADOW, batch)
