@@ -230,7 +230,7 @@ class Lane:
     async def _haul(self) -> Haul:
         """A lone event at once; while an earlier haul is at work, what arrives until that is done.
 
-        What arrives is taken even then: the client fetches again only from partitions whose records were all handed out.
+        What arrives is taken even then: the client fetches again only where all that it had was handed out.
         """
         runs: list[Run] = []
         count = size = 0
