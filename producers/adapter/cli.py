@@ -1,8 +1,9 @@
 """``lienthong adapter``: an agency's adapter as a project, and whether it is fit to go live."""
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -19,7 +20,8 @@ from bus.cli.options import (
     RegistryOption,
     cluster,
 )
-from producers.adapter.check import check_database, check_exports
+from bus.errors import ConfigInvalid
+from producers.adapter.export_check import check_exports
 from producers.adapter.findings import Checklist
 from producers.adapter.project import Plan, chosen, render, write
 from producers.adapter.settings import Kind, load_adapter
@@ -94,13 +96,22 @@ def check(
     if isinstance(settings, InboxSettings):
         found = asyncio.run(check_exports(settings, inbox, register, sample))
     else:
-        found = asyncio.run(check_database(settings, url, register))
+        found = asyncio.run(_database().check_database(settings, url, register))
     if as_json:
         print_json(found.as_json())
     else:
         _print(found)
     if found.exit_code:
         raise typer.Exit(found.exit_code)
+
+
+def _database() -> Any:
+    """The look at a database, loaded only for those who have one."""
+    try:
+        import_module("sqlalchemy")
+    except ImportError as error:
+        raise ConfigInvalid("a database needs its libraries; run: pip install 'lienthong[outbox,postgres]'") from error
+    return import_module("producers.adapter.database_check")
 
 
 def _print(found: Checklist) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from producers.adapter.bus_side import Terms
-from producers.adapter.findings import Effect
+from producers.adapter.findings import Checklist, Effect
 from producers.filediff import refusals
 from producers.filediff.check import check
 from producers.filediff.header import QUARANTINE_COLUMNS
@@ -31,6 +31,14 @@ def judged(chunk: Chunk, terms: Terms, mapping: Mapping | None) -> tuple[int, li
     refused = refusals.together([refused, checked.refused])
     good = checked.lines.filter(~checked.lines.is_in(refused["line"].implode()))
     return len(good), effects + _effects(terms, "refused", refused.rename({"line": "row"}), "reason")
+
+
+def tell(found: Checklist, terms: Terms, rows: int, of_what: str, made: tuple[int, list[Effect]]) -> None:
+    """Add what became of a sample's rows."""
+    good, effects = made
+    found.effects += effects
+    told = f"{good} of {rows} {of_what} would be sent; none was"
+    found.add(terms.register.name, "sample", told, "fine" if good == rows else "look")
 
 
 def first_rows(chunks: Iterable[Chunk]) -> Chunk | None:

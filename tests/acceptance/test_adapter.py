@@ -149,6 +149,8 @@ def test_check_names_each_thing_that_is_wrong_and_sends_nothing(lienthong, kafka
     code, told = lienthong("check")
     assert (code, "maps; add it there" in told, "Phan" in told) == (1, True, False)
 
+    code, told = lienthong("check", "--sample", "nowhere.csv")
+    assert (code, "no such file" in told) == (3, True)
     file.write_text(before.replace("SEX", "GT"), encoding="utf-8")
     assert "has no column SEX" in checked(lienthong, 3)[IDENTITY, "mapping"]["told"]
     Path("mapping.toml").write_text('register = "resident.identity"\n[fields]\nsex = "SEX"\n', encoding="utf-8")

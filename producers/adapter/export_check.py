@@ -1,21 +1,15 @@
-"""Looks one adapter over before it goes live. Nothing is sent, nothing is changed."""
+"""Looks an adapter of exports over before it goes live. Nothing is sent, nothing is changed."""
 
 import os
 from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
-from sqlalchemy import Engine
-
 from bus.catalog import load_catalog
-from bus.cli.options import Cluster
 from bus.errors import ConfigInvalid, FileRefused, PathUnwritable
-from bus.settings import load_toml
 from producers.adapter.bus_side import Terms, bus_side
-from producers.adapter.database_side import forms, judged_rows, look_at_outbox, table_rows, waiting_rows
-from producers.adapter.findings import Checklist, Effect
-from producers.adapter.rows import first_rows, judged
-from producers.adapter.settings import Bus, DatabaseAdapter
+from producers.adapter.findings import Checklist
+from producers.adapter.rows import first_rows, judged, tell
+from producers.adapter.settings import Bus
 from producers.filediff.header import check_header, check_mapped
 from producers.filediff.job import FileJob
 from producers.filediff.lines import UTF8
@@ -25,7 +19,6 @@ from producers.inbox.settings import InboxSettings, Route
 from producers.inbox.waiting import exports
 from producers.mapping import Mapping
 from producers.mapping.reading import read_mapping
-from producers.outbox.database import engine_for
 
 SAMPLES = Path("sample")
 
@@ -36,8 +29,7 @@ async def check_exports(settings: InboxSettings, inbox: Path, only: str | None, 
     bus = Bus.model_validate({name: getattr(settings, name) for name in Bus.model_fields})
     _look_at_folders(settings, inbox, found)
     routes = _chosen(settings.route, only)
-    if sample is not None and len(routes) > 1:
-        raise ConfigInvalid("--sample: the adapter has several registers; name one with --register")
+    _check_sample(sample, routes)
     async with bus_side(bus, load_catalog(bus.catalog, prefix=bus.prefix), found) as side:
         for route in routes:
             name = route.register_name
@@ -54,39 +46,18 @@ async def check_exports(settings: InboxSettings, inbox: Path, only: str | None, 
     return found
 
 
-async def check_database(settings: DatabaseAdapter, url: str | None, only: str | None) -> Checklist:
-    """An adapter of kind outbox or capture."""
-    found = Checklist()
-    place = url or (settings.url.get_secret_value() if settings.url else None)
-    if place is None:
-        raise ConfigInvalid("no database: set LIENTHONG_OUTBOX_URL, such as by: set -a; . ./adapter.env; set +a")
-    where = load_toml(settings.cluster, Cluster) if settings.cluster else Cluster()
-    given = {name: getattr(settings, name) for name in ("agency", "catalog", "prefix", "schemas", "codes", "codes_on")}
-    bus = Bus(kafka=where.kafka, registry=where.registry, **given)
-    engine = engine_for(place)
-    with ExitStack() as stack:
-        stack.callback(engine.dispose)
-        usable = look_at_outbox(engine, found, captured=settings.kind == "capture")
-        names = [each for each in settings.registers if only in {None, each}]
-        if not names:
-            raise ConfigInvalid(f"--register {only}: not among the adapter's registers")
-        async with bus_side(bus, load_catalog(bus.catalog, prefix=bus.prefix), found) as side:
-            for name in names:
-                terms = await side.terms(name, settings.agency) if side else None
-                if terms is not None and settings.kind == "capture":
-                    _look_at_table(engine, settings, terms, found)
-                elif terms is not None and usable:
-                    _look_at_rows(engine, terms, found)
-                else:
-                    found.add(name, "sample", "could not be looked at, for what is told above", "unknown")
-    return found
-
-
 def _chosen(routes: Iterable[Route], only: str | None) -> list[Route]:
     chosen = [route for route in routes if only in {None, route.register_name}]
     if not chosen:
         raise ConfigInvalid(f"--register {only}: the adapter has no route for it")
     return chosen
+
+
+def _check_sample(sample: Path | None, routes: list[Route]) -> None:
+    if sample is not None and len(routes) > 1:
+        raise ConfigInvalid("--sample: the adapter has several registers; name one with --register")
+    if sample is not None and not sample.is_file():
+        raise FileRefused(f"{sample}: no such file; name an export that can be read")
 
 
 def _look_at_folders(settings: InboxSettings, inbox: Path, found: Checklist) -> None:
@@ -125,34 +96,8 @@ def _look_at_export(job: FileJob, terms: Terms, found: Checklist) -> None:
             chunk = first_rows(reader.chunks())
             if chunk is None:
                 raise FileRefused(f"{job.file.name}: has no rows")
-            _tell(found, terms, len(chunk), f"rows of {job.file}", judged(chunk, terms, mapping))
+            tell(found, terms, len(chunk), f"rows of {job.file}", judged(chunk, terms, mapping))
 
 
 def _mapping(job: FileJob, terms: Terms) -> Mapping | None:
     return Mapping.load(job.mapping, terms.release.schema, terms.codes.lists) if job.mapping else None
-
-
-def _look_at_rows(engine: Engine, terms: Terms, found: Checklist) -> None:
-    with found.looking(terms.register.name, "sample"):
-        rows = waiting_rows(engine, terms)
-        _tell(found, terms, len(rows), f"waiting rows ({forms(rows)})", judged_rows(rows, terms))
-
-
-def _look_at_table(engine: Engine, settings: DatabaseAdapter, terms: Terms, found: Checklist) -> None:
-    name = terms.register.name
-    with found.looking(name, "mapping"):
-        if settings.table is None or settings.mapping is None:
-            raise ConfigInvalid("capture needs `table` and `mapping` in adapter.toml")
-        mapping = Mapping.load(settings.mapping, terms.release.schema, terms.codes.lists)
-        chunk = table_rows(engine, settings.table, mapping, terms.register.key_field)
-        unused = mapping.check(chunk.cells.columns, settings.table)
-        more = f"; not used: {', '.join(unused)}" if unused else ""
-        found.add(name, "mapping", f"{settings.mapping} fits the register and {settings.table}{more}")
-        _tell(found, terms, len(chunk), f"rows of {settings.table}", judged(chunk, terms, mapping))
-
-
-def _tell(found: Checklist, terms: Terms, rows: int, of_what: str, made: tuple[int, list[Effect]]) -> None:
-    good, effects = made
-    found.effects += effects
-    told = f"{good} of {rows} {of_what} would be sent; none was"
-    found.add(terms.register.name, "sample", told, "fine" if good == rows else "look")
