@@ -104,8 +104,8 @@ class _Child:
     def autopsy(self, job: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is known of a job that killed its process, and what is left of it."""
         code = self._process.wait()
-        self.close()
         (number,) = struct.unpack("<q", Path(self._place.name).read_bytes())
+        self.close()
         number = max(number, job["start"])
         done = number + 1 - job["start"]
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"

@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import kafka
+from tests.fuzz.targets import avro, kafka
+from tests.producing import BUSINESS, IDENTITY
 
 _MADE: Mapping[str, Callable[[], Target]] = {
     "wire": kafka.wires,
     "batches": kafka.batches,
     "records": kafka.records,
     "tombstone": kafka.tombstones,
+    "avro-rows": lambda: avro.rows(IDENTITY),
+    "avro-rows-nested": lambda: avro.rows(BUSINESS),
+    "avro-columns": lambda: avro.columns(IDENTITY),
+    "avro-columns-nested": lambda: avro.columns(BUSINESS),
+    "avro-strangers": avro.strangers,
 }
 TARGETS: Mapping[str, Callable[[], Target]] = {name: cache(made) for name, made in _MADE.items()}

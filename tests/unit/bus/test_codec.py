@@ -161,10 +161,21 @@ def test_what_is_no_schema_is_refused_in_words(raw: Any) -> None:
         codec.parse(raw)
 
 
-def test_types_named_again_and_again_are_no_more_work() -> None:
+@pytest.mark.parametrize(("count", "fine"), [(10, True), (40, False)])
+def test_types_named_again_and_again_are_refused_before_they_are_spelled_out(count: int, fine: bool) -> None:
     """Each of forty records holds the one before twice: spelled out copy by copy, 2**40 of them."""
     fields: list[dict[str, Any]] = [{"name": "f0", "type": holder("int", name="R0")}]
-    for n in range(1, 40):
+    for n in range(1, count):
         inner = [{"name": name, "type": f"R{n - 1}"} for name in "ab"]
         fields.append({"name": f"f{n}", "type": {"type": "record", "name": f"R{n}", "fields": inner}})
-    assert codec.parse({"type": "record", "name": "Whole", "fields": fields})["name"] == "Whole"
+    whole = {"type": "record", "name": "Whole", "fields": fields}
+    if fine:
+        assert codec.parse(whole)["name"] == "Whole"
+    else:
+        with pytest.raises(CatalogInvalid, match="types"):
+            codec.parse(whole)
+
+
+def test_a_field_whose_name_is_no_text_is_refused() -> None:
+    with pytest.raises(CatalogInvalid, match="name"):
+        codec.parse({"type": "record", "name": "R", "fields": [{"name": {}, "type": "int"}]})
