@@ -28,6 +28,10 @@ CrashPoint = Literal[
     "outbox.committed",  # Kafka has committed, the rows are not marked
     "outbox.marked",  # they are
     "parked.forwarded",  # the dead-letter topic has them, the rows are not marked
+    "replica.decoded",  # a batch is decoded and merged, nothing of it is written
+    "replica.committed",  # the database has committed, the lane does not know it
+    "replica.filled",  # the shadow holds all that there was, and is not the live table yet
+    "replica.swapped",  # it is
 ]
 NAMES: tuple[str, ...] = get_args(CrashPoint)
 

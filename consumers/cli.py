@@ -15,7 +15,7 @@ import structlog
 import typer
 from rich.table import Table as Sheet
 
-from bus import kafka
+from bus import crashpoints, kafka
 from bus.catalog import load_catalog
 from bus.cli import console, print_json
 from bus.cli.options import JsonOption
@@ -65,6 +65,7 @@ def run(
     A first run reads every register from its beginning, with progress; later runs go on from the last commit. A daemon
     waits for a broker or a database that is away; with --until-caught-up it gives up with code 4.
     """
+    crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     settings = load_toml(config, ReplicaSettings)
     configure(json=not sys.stderr.isatty() if log_json is None else log_json)
     asyncio.run(_run(settings, until_caught_up=until_caught_up))

@@ -11,6 +11,7 @@ import structlog
 
 from bus import metrics
 from bus.catalog import Register
+from bus.crashpoints import crash_point
 from bus.errors import Fenced
 from bus.records import Records
 from bus.registry import SchemaRegistry
@@ -159,7 +160,9 @@ class Following:
 
     async def _finish(self) -> None:
         self.state = "building indexes"
+        crash_point("replica.filled")
         outcome = await self._store(self._store.store.finish_fill, self.register.name)
+        crash_point("replica.swapped")
         metrics.consumed.labels(self.register.name, "applied").inc(outcome.applied)
         metrics.consumed.labels(self.register.name, "stale").inc(outcome.stale)
         log.info("fill_finished", register=self.register.name, rows=outcome.applied, superseded=outcome.stale)

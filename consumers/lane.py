@@ -20,6 +20,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from bus import kafka, metrics
 from bus.batches import Hearing, by_batches
+from bus.crashpoints import crash_point
 from bus.errors import ClusterMismatch, Fenced, RowsRefused
 from bus.names import TopicName
 from bus.records import Records, Run
@@ -343,16 +344,20 @@ class Lane:
     async def _write(self, batch: Batch) -> Outcome:
         store = self._store.store
         self._writing_since = time.monotonic()
+        crash_point("replica.decoded")
+        outcome = Outcome(applied=0, stale=0)
         try:
             if self._slot is Slot.LIVE:
-                return await self._store(store.apply, batch)
-            await self._store(store.fill, batch)
+                outcome = await self._store(store.apply, batch)
+            else:
+                await self._store(store.fill, batch)
         except Fenced:
             metrics.fenced.labels(self._name).inc()
             raise
         finally:
             self._writing_since = None
-        return Outcome(applied=0, stale=0)
+        crash_point("replica.committed")
+        return outcome
 
     def _measure(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         metrics.apply_seconds.labels(self._name).observe(seconds)

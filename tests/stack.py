@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bus.local.maven import DEFAULT_CACHE
 from bus.local.ports import free_ports
@@ -47,7 +48,7 @@ def stack_directory() -> Iterator[Path]:
 
 
 @contextmanager
-def local_kafka(brokers: int = 1, settings: dict[str, str] | None = None) -> Iterator[LocalStack]:
+def local_kafka(brokers: int = 1, settings: Any = None) -> Iterator[LocalStack]:
     """A running cluster of the test's own, stopped and erased afterwards.
 
     ``stack.status().bootstrap_servers`` is its address; ``stack.node(n)`` can be killed, paused and started again.

@@ -1,14 +1,14 @@
 """The local stack: real Kafka and, when asked for, real PostgreSQL in one directory, detached and found again."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 from bus.errors import ConfigInvalid
 from bus.local.kafka import KAFKA_JARS, KafkaNode
-from bus.local.layout import Layout, Wish, read_layout, settle, write_layout
+from bus.local.layout import BrokerPorts, Layout, Wish, read_layout, settle, write_layout
 from bus.local.locking import locked, writing_in
 from bus.local.maven import DEFAULT_CACHE, jars
 from bus.local.postgres import PostgresNode
@@ -23,7 +23,7 @@ class LocalStack:
 
     The directory decides: ports, number of brokers and data survive ``down`` and ``up``. ``brokers`` matters the first
     time; ``postgres`` may add the database later; ``port`` and ``postgres_port`` may move what is stopped. ``settings``
-    override Kafka's for as long as this object starts the nodes.
+    override Kafka's for as long as this object starts the nodes; a function gives each node its own.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class LocalStack:
         postgres_port: int | None = None,
         cache: Path = DEFAULT_CACHE,
         report: Report = SILENT,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | Callable[[BrokerPorts], Mapping[str, str]] | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self._wish = Wish(brokers=brokers, postgres=postgres, port=port, postgres_port=postgres_port)
@@ -167,9 +167,12 @@ class LocalStack:
 
     def _kafka_nodes(self, layout: Layout) -> list[KafkaNode]:
         return [
-            KafkaNode(layout, node, self.directory / f"kafka-{node.node_id}", self.class_path, self._settings)
+            KafkaNode(layout, node, self.directory / f"kafka-{node.node_id}", self.class_path, self._settings_of(node))
             for node in layout.brokers
         ]
+
+    def _settings_of(self, node: BrokerPorts) -> Mapping[str, str]:
+        return self._settings(node) if callable(self._settings) else self._settings
 
     def _nodes(self, layout: Layout) -> list[KafkaNode | PostgresNode]:
         database = self._postgres_node(layout)
