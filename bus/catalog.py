@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from bus.errors import AgencyUnknown, CatalogInvalid, NotTheWriter, RegisterUnknown
 from bus.names import AgencyCode, RegisterName, SubjectKind, TopicName
 from bus.settings import Settings, explain
+from bus.toml import parse_toml
 
 EVERY_AGENCY = "every agency"
 REGISTER_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
@@ -142,7 +143,7 @@ def load_catalog(path: Path | None = None, *, prefix: str | None = None) -> Cata
     """
     source = path or files("bus") / "schemas" / "catalog.toml"
     try:
-        raw = tomllib.loads(source.read_text(encoding="utf-8"))
+        raw = parse_toml(source.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogInvalid(f"{path}: not readable as a catalogue: {error}") from error
     try:

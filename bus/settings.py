@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from bus.errors import ConfigInvalid
+from bus.toml import parse_toml
 
 
 class Settings(BaseModel):
@@ -48,7 +49,7 @@ def load_toml(path: Path, model: type[Model]) -> Model:
     Raises ConfigInvalid with file, key and what was expected; never with the value, which may be a secret.
     """
     try:
-        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return model.model_validate(parse_toml(path.read_text("utf-8")))
     except FileNotFoundError as error:
         raise ConfigInvalid(f"{path}: no such file; name an existing TOML file") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -43,7 +43,7 @@ def read_schema(text: str, register: str, version: int, codes: Mapping[str, Code
     """One schema from its file's text. Raises ``CatalogInvalid`` with file and field."""
     try:
         raw = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # beside what is no JSON: too many digits, too deep
         raise CatalogInvalid(f"{file}: not JSON: {error}") from error
     problems, state = _problems(raw, register, codes)
     if problems or state is None:

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from bus.errors import CatalogInvalid
 from bus.schema.folder import schemas_folder
+from bus.toml import parse_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +102,10 @@ def _load(root: Traversable) -> Mapping[str, CodeList]:
 
 def _read(file: Traversable, folder: Traversable) -> CodeList:
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+        raw = parse_toml(file.read_text(encoding="utf-8"))
         rows = _table(folder / raw["table"]) if "table" in raw else raw["codes"]
+        if not all(isinstance(row, Mapping) for row in rows):
+            raise CatalogInvalid(f"{file.name}: codes: expected a table [[codes]] for each code")
         entries = tuple(_entry(row, file.name) for row in rows)
         current = [entry.code for entry in entries if entry.valid_to is None]
         if len(current) != len(set(current)):
@@ -110,7 +113,7 @@ def _read(file: Traversable, folder: Traversable) -> CodeList:
             raise CatalogInvalid(f"{file.name}: code {twice} is in force twice; end one of its entries with valid_to")
         name, place = file.name.removesuffix(".toml"), f"schemas/codes/{file.name}"
         return CodeList(name, raw["title"], raw["title_vi"], raw["source"], entries, frozenset(current), place)
-    except (tomllib.TOMLDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise CatalogInvalid(f"{file.name}: cannot be read: {error}") from error
     except KeyError as error:
         raise CatalogInvalid(f"{file.name}: {error.args[0]} is missing") from error

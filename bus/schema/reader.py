@@ -141,7 +141,8 @@ class SchemaReader:
 
     def _simple(self, avro: Any, at: str) -> Kind:
         base = avro if isinstance(avro, dict) else {"type": avro}
-        kind = _SIMPLE.get((str(base.get("type")), base.get("logicalType")))
+        logical = base.get("logicalType")
+        kind = _SIMPLE.get((str(base.get("type")), logical if logical is None else str(logical)))
         supported = "string, int, long, float, double, boolean, date, timestamp-micros, a record or an array"
         self._refuse(kind is None, at, f"type not supported; use {supported} (code lists are strings with `codes`)")
         return kind or "string"
@@ -152,14 +153,16 @@ class SchemaReader:
             int_rule() if kind == "int" else None,
             finite_rule() if kind in ("float", "double") else None,
             self._rule(raw, "pattern", kind, {"string"}, at, lambda p: self._pattern(p, raw.get("hint"), at)),
-            self._rule(raw, "check", kind, {"string"}, at, lambda name: check_rule(name) if name in CHECKS else None),
+            self._rule(
+                raw, "check", kind, {"string"}, at, lambda name: check_rule(name) if _is_in(name, CHECKS) else None
+            ),
             self._rule(
                 raw,
                 "codes",
                 kind,
                 {"string"},
                 at,
-                lambda name: codes_rule(self._codes[name]) if name in self._codes else None,
+                lambda name: codes_rule(self._codes[name]) if _is_in(name, self._codes) else None,
             ),
             self._rule(raw, "minimum", kind, {"int", "long", "float", "double"}, at, _number(minimum_rule)),
             self._rule(raw, "maximum", kind, {"int", "long", "float", "double"}, at, _number(maximum_rule)),
@@ -237,9 +240,13 @@ def portable(pattern: str) -> bool:
             warnings.simplefilter("error", FutureWarning)  # Python warns of set notation, which Rust already reads
             re.compile(pattern)
         pl.Series([""]).str.contains(rf"\A(?:{pattern})\z")
-    except (re.error, FutureWarning, pl.exceptions.ComputeError):
+    except (re.error, RecursionError, OverflowError, ValueError, FutureWarning, pl.exceptions.PolarsError):
         return False
     return True
+
+
+def _is_in(name: Any, known: Mapping[str, Any]) -> bool:
+    return isinstance(name, str) and name in known
 
 
 def _number(make: Callable[[float], Rule]) -> Callable[[Any], Rule | None]:

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 from bus.codes import CodesFrom
 from bus.errors import ConfigInvalid
 from bus.settings import KafkaSettings, RegistrySettings, load_toml
+from bus.toml import parse_toml
 from producers.inbox.settings import InboxSettings
 
 Kind = Literal["file", "outbox", "capture"]
@@ -54,7 +55,7 @@ def load_adapter(path: Path) -> InboxSettings | DatabaseAdapter:
 
 def _kind(path: Path) -> str:
     try:
-        kind = tomllib.loads(path.read_text("utf-8")).get("kind", "file")
+        kind = parse_toml(path.read_text("utf-8")).get("kind", "file")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return "file"  # told when it is loaded
     if kind not in KINDS:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bus.errors import ConfigInvalid
+from bus.toml import parse_toml
 from producers.mapping.document import KEYS, MappingFile, SourceForm
 
 
@@ -15,7 +16,7 @@ def read_mapping(path: Path) -> tuple[MappingFile, str]:
     """The file and its text. Raises ConfigInvalid."""
     try:
         text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
+        raw = parse_toml(text)
     except OSError as error:
         raise ConfigInvalid(f"{path}: {error.strerror}; name a mapping file that can be read") from error
     except UnicodeDecodeError as error:
@@ -27,7 +28,12 @@ def read_mapping(path: Path) -> tuple[MappingFile, str]:
 
 def parse_mapping(raw: Mapping[str, Any], name: str) -> MappingFile:
     fields = raw.get("fields")
-    given = {**raw, "fields": dict(_fields(fields, ""))} if isinstance(fields, Mapping) else raw
+    try:
+        given = {**raw, "fields": dict(_fields(fields, ""))} if isinstance(fields, Mapping) else raw
+    except RecursionError as error:
+        raise ConfigInvalid(
+            f"{name}: fields: tables inside tables without end; name a field as the register does"
+        ) from error
     try:
         return MappingFile.model_validate(given)
     except ValidationError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import avro, kafka
+from tests.fuzz.targets import avro, documents, kafka
 from tests.producing import BUSINESS, IDENTITY
 
 _MADE: Mapping[str, Callable[[], Target]] = {
@@ -17,5 +17,13 @@ _MADE: Mapping[str, Callable[[], Target]] = {
     "avro-columns": lambda: avro.columns(IDENTITY),
     "avro-columns-nested": lambda: avro.columns(BUSINESS),
     "avro-strangers": avro.strangers,
+    "schemas-topic": documents.schemas_topic,
+    "schema-file": documents.schema_files,
+    "code-list": documents.code_lists,
+    "catalogue": documents.catalogue,
+    "config-replica": documents.replica,
+    "config-adapter": documents.adapters,
+    "mapping": documents.mappings,
+    "layout": documents.layout,
 }
 TARGETS: Mapping[str, Callable[[], Target]] = {name: cache(made) for name, made in _MADE.items()}

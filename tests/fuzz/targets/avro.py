@@ -174,13 +174,29 @@ def schema_samples() -> list[bytes]:
 
 
 def schema_cases() -> list[bytes]:
-    found = [deep(kind, levels) for kind, levels in (("record", 300), ("array", 300), ("doubling", 18), ("doubling", 60))]
+    found = [
+        deep(kind, levels) for kind, levels in (("record", 300), ("array", 300), ("doubling", 18), ("doubling", 60))
+    ]
     found += [with_state(each) for each in found if len(each) < 10_000] + [with_state(deep("doubling", 60))]
-    found += [b"[" * 100_000, b'{"type":' * 20_000, b"9" * 5_000, b"\xff", b"", b"null", b'"string"', b"[]", b'{"a":' * 500]
+    found += [
+        b"[" * 100_000,
+        b'{"type":' * 20_000,
+        b"9" * 5_000,
+        b"\xff",
+        b"",
+        b"null",
+        b'"string"',
+        b"[]",
+        b'{"a":' * 500,
+    ]
     itself = {"type": "record", "name": "R", "fields": [{"name": "a", "type": ["null", "R"]}]}
     empty = {"type": "record", "name": "E", "fields": []}
     holes = {"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "array", "items": empty}}]}
-    fixed = {"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "fixed", "name": "F", "size": 2**40}}]}
+    fixed = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "a", "type": {"type": "fixed", "name": "F", "size": 2**40}}],
+    }
     decimal = {"type": "bytes", "logicalType": "decimal", "precision": 2**40, "scale": 2**39}
     wide = {"type": "record", "name": "R", "fields": [{"name": "a", "type": decimal}]}
     return [*found, *(json.dumps(each).encode() for each in (itself, empty, holes, fixed, wide))]
@@ -210,4 +226,3 @@ def strangers() -> Target:
     return Target(
         lambda data: read_stranger(data, bodies), schema_samples(), cases=schema_cases(), mutators=JSON, short=700
     )
-
