@@ -11,7 +11,7 @@ from urllib.parse import quote
 from bus.errors import ConfigInvalid, DatabaseUnavailable, Fenced, PathUnwritable, RowsRefused
 
 BUSY_MS = 5_000  # a checkpoint by a reader's last close, or somebody's sqlite3 shell; the writer itself is alone
-CACHE_KIB = 65_536  # the upper levels of a 14-million-row index, and most of what one batch touches
+CACHE_KIB = 32_768  # the upper levels of a 14-million-row index, and most of what one batch touches
 CHECKPOINT_PAGES = (
     8_000  # 32 MB: one batch of 20,000 updates can change as many pages, which 1,000 would copy again and again
 )
