@@ -18,12 +18,18 @@ def unpacked(payload: bytes | None) -> tuple[int, dict[str, str | None]]:
     try:
         told = json.loads(payload or b"", parse_float=str, parse_int=str)
         columns = told[COLUMNS].items()
-        return int(told[MAPPING]), {name: _cell(value) for name, value in columns}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return int(told[MAPPING]), {_text(name): _cell(value) for name, value in columns}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateInvalid("payload: expected a captured row; leave the format row to the triggers") from error
 
 
 def _cell(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return None
+    return _text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _text(value: str) -> str:
+    """Raises ValueError for a lone surrogate, which is no text."""
+    value.encode()
+    return value

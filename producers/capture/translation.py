@@ -6,6 +6,7 @@ What cannot go out is given back with its reason; the agency's table keeps every
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
 
 import polars as pl
 
@@ -65,9 +66,12 @@ class Translator:
         groups: dict[int, list[tuple[Row, Cells]]] = defaultdict(list)
         for row in (Row._make(each) for each in rows if each[4] == ROW):
             try:
+                UUID(row.event_id.decode())
                 number, cells = unpacked(row.payload)
             except StateInvalid as error:
                 reasons[row.seq] = str(error)
+            except ValueError:
+                reasons[row.seq] = f"{self.register.name}: id: expected a UUID"
             else:
                 groups[number].append((row, cells))
         for number, some in groups.items():

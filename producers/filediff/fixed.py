@@ -7,7 +7,7 @@ import polars as pl
 
 from bus.errors import FileRefused
 from producers.filediff.layout import Layout
-from producers.filediff.lines import DOS_END, Lines
+from producers.filediff.lines import DOS_END, LINE_BYTES, Lines, pieces, taken
 from producers.filediff.reader import CHUNK_ROWS, EMPTY, ENCODING, HALF, UTF8_BOM, Chunk, Damaged
 
 
@@ -23,13 +23,13 @@ class FixedReader:
         self.header = [place.name for place in layout.column]
         start = stream.read(len(UTF8_BOM))
         stream.seek(len(UTF8_BOM) if start == UTF8_BOM else 0)
-        self._lines = iter(stream)
-        self._line = len(list(islice(self._lines, layout.skip)))
+        self._lines = pieces(stream)
+        self._line = sum(1 for _ in islice(self._lines, layout.skip))
         if not start.strip():
             raise FileRefused(f"{name}: empty; {EMPTY}")
 
     def chunks(self) -> Iterator[Chunk]:
-        while block := list(islice(self._lines, self._rows)):
+        while block := taken(self._lines, self._rows):
             first, self._line = self._line + 1, self._line + len(block)
             if block[-1] == DOS_END:
                 del block[-1]
@@ -59,6 +59,8 @@ class FixedReader:
         return Chunk(rows["line"], cells.with_columns(pl.when(pl.all() != "").then(pl.all())), tuple(damaged))
 
     def _damaged(self, raw: bytes, line: int, text: str | None) -> Damaged:
+        if len(raw) >= LINE_BYTES:
+            raise FileRefused(f"{self._name}: line {line}: expected lines of at most {LINE_BYTES} bytes")
         if not raw.endswith(b"\n"):
             raise FileRefused(f"{self._name}: line {line}, the last, {HALF}")
         if text is None:

@@ -9,14 +9,16 @@ from pydantic import Field, ValidationError, model_validator
 from bus.errors import ConfigInvalid
 from bus.settings import Settings, explain, load_toml
 
+MOST = 1_000_000  # characters of a line, and lines before the first row
+
 
 class Place(Settings):
     """One column, counted in characters after decoding."""
 
     name: str = Field(min_length=1)
-    start: int = Field(ge=1)
+    start: int = Field(ge=1, le=MOST)
     """Of its first character, from 1."""
-    width: int = Field(ge=1)
+    width: int = Field(ge=1, le=MOST)
 
     @property
     def end(self) -> int:
@@ -26,9 +28,9 @@ class Place(Settings):
 
 class Layout(Settings):
     column: tuple[Place, ...] = Field(min_length=1)
-    skip: int = Field(default=0, ge=0)
+    skip: int = Field(default=0, ge=0, le=MOST)
     """Lines before the first row, such as a title."""
-    length: int | None = Field(default=None, ge=1)
+    length: int | None = Field(default=None, ge=1, le=MOST)
     """Characters of every line; without it, blanks at a line's end may be missing."""
 
     @model_validator(mode="after")

@@ -6,6 +6,8 @@ A byte that is no character of the encoding is passed on as it is, so that its l
 import codecs
 import io
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import BinaryIO, Protocol
 
 from bus.errors import ConfigInvalid, FileRefused
@@ -15,6 +17,9 @@ UTF16 = ("utf-16", "utf-16-le", "utf-16-be")
 ENCODINGS = (UTF8, *UTF16, "cp1258", "cp1252", "iso8859-1")
 FONTS = ("tcvn3", "vni")
 MARKS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+LINE_BYTES = 1 << 20  # more than a row may have
+BLOCK_BYTES = 32 << 20  # 25,000 rows of the usual size come to 5 MB
+LINES_AT_ONCE = 32
 DOS_END = b"\x1a"
 """Programs of DOS end a text file with this character."""
 
@@ -26,9 +31,7 @@ class Lines(Protocol):
 
     def seek(self, offset: int, /) -> int: ...
 
-    def readline(self) -> bytes: ...
-
-    def __iter__(self) -> Iterator[bytes]: ...
+    def readline(self, size: int = -1, /) -> bytes: ...
 
 
 def encoding_named(given: str) -> str:
@@ -59,6 +62,24 @@ def lines(stream: BinaryIO, name: str, encoding: str) -> Lines:
     return stream if encoding == UTF8 else Recoded(stream, name, encoding)
 
 
+def pieces(stream: Lines) -> Iterator[bytes]:
+    """The lines, one that does not end in pieces: each is too long for a row."""
+    return iter(partial(stream.readline, LINE_BYTES), b"")
+
+
+def taken(lines: Iterator[bytes], count: int) -> list[bytes]:
+    """The next so many lines, fewer where they are long."""
+    found: list[bytes] = []
+    size = 0
+    while len(found) < count and size < BLOCK_BYTES:
+        some = list(islice(lines, min(LINES_AT_ONCE, count - len(found))))
+        if not some:
+            break
+        found += some
+        size += sum(map(len, some))
+    return found
+
+
 class Recoded:
     """A text file in another encoding, read as if it were in UTF-8."""
 
@@ -83,18 +104,15 @@ class Recoded:
         self._rest = start[offset:]
         return offset
 
-    def readline(self) -> bytes:
+    def readline(self, size: int = -1) -> bytes:
+        """A line, or so many characters of it."""
         if self._rest:
             found, self._rest = self._rest, b""
             return found
         try:
-            return self._text.readline().encode("utf-8", "surrogateescape")
-        except UnicodeDecodeError as error:
-            why = "ends in the middle of a character: half-written" if "truncated" in error.reason else "is not"
+            return self._text.readline(size).encode("utf-8", "surrogateescape")
+        except UnicodeError as error:
+            why = "ends in the middle of a character: half-written" if "truncated" in str(error) else "is not"
             raise FileRefused(
                 f"{self._name}: {why} {self._encoding.upper()}; wait until it is complete, or pass its --encoding"
             ) from error
-
-    def __iter__(self) -> Iterator[bytes]:
-        while line := self.readline():
-            yield line

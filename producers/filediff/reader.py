@@ -12,16 +12,16 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 import polars as pl
 
 from bus.errors import FileRefused
 from producers.admission import MAX_EVENT_BYTES
-from producers.filediff.lines import DOS_END, Lines
+from producers.filediff.lines import DOS_END, LINE_BYTES, Lines, pieces, taken
 
 CHUNK_ROWS = 25_000  # twice as many would take 60 MB more and save no time
+MOST_COLUMNS = 4_096  # each takes its share of every look at a row
 MAX_ROW_LINES = 100  # a quote that is never closed costs this many lines of reading, and one line of data
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF8_BOM = b"\xef\xbb\xbf"
@@ -84,6 +84,8 @@ class CsvReader:
         self.ended: bool | None = None
         self.header = self._read_header()
         self._width = len(self.header)
+        if self._width > MOST_COLUMNS:
+            raise FileRefused(f"{name}: {self._width} columns; expected {EMPTY}")
         self._rows_only = _rows_only(self._width, delimiter)
         self._rows_at_once = rows
         self._first: Chunk | None = self._next_chunk()
@@ -100,7 +102,7 @@ class CsvReader:
     def _next_chunk(self) -> Chunk | None:
         """Up to so many rows, none of them where only empty lines were left; None at the end of the file."""
         count = self._rows_at_once
-        block = [*self._again, *islice(self._stream, count - min(count, len(self._again)))]
+        block = [*self._again, *taken(pieces(self._stream), count - len(self._again))]
         self._again.clear()
         if block and block[-1] == DOS_END:
             del block[-1]
@@ -199,6 +201,8 @@ class CsvReader:
         Raises FileRefused where that is the file's last line, cut off.
         """
         first, *rest = self._taken
+        if len(first) >= LINE_BYTES:
+            raise FileRefused(f"{self._name}: line {self._line}: expected {TOO_LONG}")
         if not first.endswith(b"\n") and self._width is not None:
             raise FileRefused(f"{self._name}: line {self._line}, the last, {HALF}")
         self._taken.clear()
@@ -209,7 +213,7 @@ class CsvReader:
 
     def _lines(self) -> Iterator[str]:
         """The file's lines, kept in ``_taken`` until their row is known to be sound."""
-        while line := self._again.popleft() if self._again else self._stream.readline():
+        while line := self._again.popleft() if self._again else self._stream.readline(LINE_BYTES):
             if line == DOS_END:
                 return
             self.ended = line.endswith(b"\n")

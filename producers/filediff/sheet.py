@@ -6,8 +6,6 @@ Numbers and dates become text as a register's fields are written; what a formula
 import csv
 import io
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from itertools import islice
@@ -15,7 +13,8 @@ from typing import Any, BinaryIO
 
 import polars as pl
 
-from bus.errors import ConfigInvalid, FileRefused
+from bus.errors import BusError, ConfigInvalid, FileRefused
+from producers.filediff.archive import MOST_ROWS, check_archive
 from producers.filediff.reader import CHUNK_ROWS, EMPTY, Chunk, Damaged
 
 try:
@@ -26,8 +25,6 @@ except ModuleNotFoundError:  # the extra `xlsx` is not installed
 
 OLD = b"\xd0\xcf\x11\xe0"
 """First bytes of Excel's format of before 2007, and of a workbook under a password."""
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, SyntaxError, ValueError)
-"""What a workbook's reader meets where bytes are missing or wrong."""
 MIDNIGHT = time()
 
 
@@ -90,11 +87,24 @@ def _opened(stream: BinaryIO, name: str, sheet: str | None) -> Iterator[Sequence
             f"{name}: an Excel file of before 2007, or one under a password; save it as .xlsx without one"
         )
     try:
+        check_archive(stream, name)
         with warnings.catch_warnings(action="ignore"):  # about styles and printing, which are no matter here
             book = openpyxl.load_workbook(stream, read_only=True, data_only=True, keep_links=False)
-        yield from _chosen(book, name, sheet).iter_rows(values_only=True)
-    except BROKEN as error:
+        for each in book.worksheets:
+            each.reset_dimensions()  # some programs write the largest there can be, and each row would be as long
+        yield from _rows(_chosen(book, name, sheet), name)
+    except BusError:
+        raise
+    except Exception as error:  # what missing or wrong bytes provoke: KeyError, SyntaxError, zlib.error, TypeError, …
         raise FileRefused(f"{name}: no whole XLSX workbook: half-written, or of another kind; save it again") from error
+
+
+def _rows(sheet: Any, name: str) -> Iterator[Sequence[Any]]:
+    """A row's number may leave out any number of rows before it, which come as empty ones."""
+    for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        if number > MOST_ROWS:
+            raise FileRefused(f"{name}: a row beyond {MOST_ROWS}, the last that a sheet has; save it again")
+        yield row
 
 
 def _chosen(book: Any, name: str, sheet: str | None) -> Any:

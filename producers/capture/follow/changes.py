@@ -11,7 +11,17 @@ from typing import Literal
 from uuid import UUID
 
 from bus.errors import ConfigInvalid
-from producers.capture.follow.pgoutput import UNCHANGED, Begin, Cells, Change, Commit, Message, Relation, Truncate
+from producers.capture.follow.pgoutput import (
+    UNCHANGED,
+    Begin,
+    Cells,
+    Change,
+    Commit,
+    Message,
+    MessageInvalid,
+    Relation,
+    Truncate,
+)
 from producers.capture.source import Source
 from producers.lane import microseconds
 
@@ -80,7 +90,9 @@ class Assembler:
             raise ConfigInvalid(f"{self.source.name}: REPLICA IDENTITY is not FULL any more; {AGAIN}")
 
     def _events(self, change: Change) -> Iterator[Captured]:
-        relation = self._relations[change.relation]
+        relation = self._relations.get(change.relation)
+        if relation is None:
+            raise MessageInvalid("pgoutput: a row of a table that was not described before")
         old = None if change.old is None else self._row(relation, change.old, None)
         new = None if change.new is None else self._row(relation, change.new, change.old)
         if old is not None and new is not None and self._same(old, new):
@@ -101,6 +113,8 @@ class Assembler:
 
     def _row(self, relation: Relation, cells: Cells, before: Cells | None) -> Row:
         found: dict[str, str | None] = {}
+        if len(cells) != len(relation.columns) or (before is not None and len(before) != len(cells)):
+            raise MessageInvalid("pgoutput: a row with other columns than its table")
         for place, name in enumerate(relation.columns):
             cell = cells[place]
             if cell is UNCHANGED:

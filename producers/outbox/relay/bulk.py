@@ -28,7 +28,10 @@ _READ: Mapping[str, Callable[[str], date]] = {
     "date": date.fromisoformat,
     "timestamp": lambda text: datetime.fromisoformat(text).astimezone(UTC),
 }
-_STRANGE = (ValueError, TypeError, AttributeError, StateInvalid, pl.exceptions.PolarsError)
+_STRANGE = (
+    *(ValueError, TypeError, AttributeError, OverflowError, RecursionError, StateInvalid),
+    pl.exceptions.PolarsError,
+)
 _TIME = pl.Datetime("us", "UTC")
 
 

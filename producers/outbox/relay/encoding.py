@@ -123,7 +123,7 @@ class RowEncoder:
             return None
         try:
             told = json.loads(row.payload or b"")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter where it nests too deep
             raise self._bad("payload", "JSON in UTF-8") from error
         if not isinstance(told, dict):
             raise self._bad("payload", "a JSON object")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import avro, documents, kafka
+from tests.fuzz.targets import avro, documents, files, kafka, rows
 from tests.producing import BUSINESS, IDENTITY
 
 _MADE: Mapping[str, Callable[[], Target]] = {
@@ -25,5 +25,16 @@ _MADE: Mapping[str, Callable[[], Target]] = {
     "config-adapter": documents.adapters,
     "mapping": documents.mappings,
     "layout": documents.layout,
+    "csv": files.csv,
+    "csv-lists": files.csv_lists,
+    "tsv-cp1258": files.tsv,
+    "csv-utf16": files.utf16,
+    "fixed-width": files.fixed,
+    "xlsx": files.xlsx,
+    "outbox-json": rows.outbox,
+    "outbox-json-bulk": rows.outbox_bulk,
+    "outbox-json-nested": rows.outbox_nested,
+    "captured-row": rows.captured,
+    "pgoutput": rows.pgoutput,
 }
 TARGETS: Mapping[str, Callable[[], Target]] = {name: cache(made) for name, made in _MADE.items()}

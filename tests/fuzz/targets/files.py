@@ -1,0 +1,266 @@
+"""Exports in every format, from their bytes to rows that are checked."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from random import Random
+from typing import Any, BinaryIO
+
+import openpyxl
+
+from bus.catalog import load_catalog
+from bus.names import AgencyCode
+from bus.schema.avsc import load_register
+from producers.filediff.check import check
+from producers.filediff.fixed import FixedReader
+from producers.filediff.header import check_header
+from producers.filediff.layout import layout_named
+from producers.filediff.lines import lines
+from producers.filediff.parse import parse
+from producers.filediff.reader import CsvReader, Reader
+from producers.filediff.sheet import SheetReader
+from tests.exports import as_csv, cell, people
+from tests.fuzz.mutating import BINARY, Mutator, mutated, text
+from tests.fuzz.target import Target
+from tests.producing import CASE, IDENTITY, POLICE
+
+ROWS = [*people(3), {**people(1)[0], "full_name": 'Nguyễn, "An"\nBình', "card_issue_date": "12/03/2024"}]
+DOCUMENTS = '[{"code": "A", "name": "Đơn", "reused_from": null}]'
+CASES = (
+    "dossier_code,procedure_code,applicant_kind,applicant_id,received_at,status,status_at,channel,agency_code,documents,results\n"
+    + f'H29.5-260706-1377,1.000656,citizen,079085000001,20260706093000,2,2026-07-06T09:30:00+07:00,online,H29.5,"{DOCUMENTS.replace(chr(34), chr(34) * 2)}",\n'
+)
+TOKENS = (
+    b",",
+    b'"',
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\x00",
+    b"\xff",
+    b"\x1a",
+    b"\xef\xbb\xbf",
+    b"\t",
+    b";",
+    b"9" * 400,
+    b"[[",
+    b'"[{""a"":',
+    b"31/02/2024",
+)
+
+
+def rows_of(reader: Reader, register: str, delimiter: str = ",") -> bool:
+    """All rows, parsed and checked as a run of file diff does; taken where no row was refused."""
+    found = load_catalog_register(register)
+    schema = load_register(register)[-1]
+    check_header("export", reader.header, schema, delimiter, partial=True)
+    fine = True
+    for chunk in reader.chunks():
+        checked = check(chunk, parse(chunk, schema), found, schema, AgencyCode(POLICE))
+        fine = fine and checked.refused.is_empty()
+    return fine
+
+
+@cache
+def load_catalog_register(register: str) -> Any:
+    return load_catalog().register(register)
+
+
+def texts(encoding: str, delimiter: str, contents: list[str], register: str = IDENTITY) -> Target:
+    def read(data: bytes) -> bool:
+        reader = CsvReader(lines(io.BytesIO(data), "export", encoding), "export", delimiter, rows=50)
+        return rows_of(reader, register, delimiter)
+
+    samples = [each.encode(encoding, "replace") for each in contents]
+    head = samples[0].splitlines(keepends=True)[0]
+    wide = delimiter.encode() * 30_000
+    cases = [
+        head + b'"' * 20_001,
+        head + b'"' + b"a\n" * 500,
+        wide + b"\n" + wide,
+        head + b"x" * (1 << 21),
+        b"\x00" * 9_000,
+    ]
+    cases += [
+        head * 2,
+        b"",
+        b"\n" * 9_000,
+        head + b"\n" * 9_000,
+        b"\xef\xbb\xbf" * 3 + samples[0],
+        samples[0] + b"\x1a" + samples[0],
+    ]
+    return Target(read, samples, cases=cases, mutators=[*text(*TOKENS), *BINARY[:3]], short=400)
+
+
+def csv() -> Target:
+    return texts("utf-8", ",", [as_csv(ROWS), as_csv(ROWS[:1]), as_csv(ROWS).replace("\n", "\r\n")])
+
+
+def csv_lists() -> Target:
+    return texts("utf-8", ",", [CASES], CASE)
+
+
+def tsv() -> Target:
+    return texts("cp1258", "\t", [as_csv(ROWS, delimiter="\t")])
+
+
+def utf16() -> Target:
+    return texts("utf-16", ",", [as_csv(ROWS)])
+
+
+LAYOUT = "personal_id:1:12,full_name:13:20,birth_date:33:10,birth_date_precision:43:5,sex:48:6,status:54:8"
+
+
+def fixed() -> Target:
+    layout = layout_named(LAYOUT)
+    lines_of = [
+        f"{row['personal_id']:12}{row['full_name']:20}{row['birth_date']:10}day  male  active  \n" for row in people(3)
+    ]
+
+    def read(data: bytes) -> bool:
+        return rows_of(FixedReader(io.BytesIO(data), "export", layout, rows=50), IDENTITY)
+
+    cases = [b"x" * (1 << 21), b"\n" * 9_000, b"\x00" * 9_000, "\U0001f600".encode() * 62 + b"\n", b""]
+    return Target(read, ["".join(lines_of).encode()], cases=cases, mutators=[*text(*TOKENS), *BINARY[:3]], short=700)
+
+
+def workbook(fill: Callable[[Any], None] | None = None) -> bytes:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    if fill is None:
+        sheet.append(list(ROWS[0]))
+        for row in ROWS:
+            sheet.append([cell(value) or None for value in row.values()])
+        sheet["L2"] = datetime(2024, 3, 12)  # noqa: DTZ001 - a workbook's cells have no zone
+        sheet["M2"] = 45_000.5
+        sheet["J3"] = True
+        sheet["N4"] = "=1/0"
+    else:
+        fill(sheet)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def sound_rows(sheet: Any) -> None:
+    sheet.append(list(ROWS[0]))
+    for row in people(3):
+        sheet.append([cell(value) or None for value in row.values()])
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def zipped(parts: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, content in parts.items():
+            file.writestr(name, content)
+    return out.getvalue()
+
+
+XML = text(
+    *(
+        b"<",
+        b">",
+        b"/>",
+        b"</c>",
+        b"<c ",
+        b' r="XFD1048576"',
+        b' t="s"',
+        b"<v>-1</v>",
+        b"<v>99999999999</v>",
+        b"&amp;",
+        b"&#0;",
+    ),
+    *(
+        b'<row r="1048576000">',
+        b"<a>",
+        b"<!DOCTYPE a>",
+        b"<v>1e999</v>",
+        b' t="d"',
+        b"<is><t>",
+        b"\x00",
+        b"]]>",
+        b' s="99"',
+    ),
+)
+
+
+def part_changed(random: Random, data: bytes) -> bytes:
+    """XML changed inside its archive."""
+    try:
+        parts = members(data)
+    except Exception:  # noqa: BLE001 - what an archive that was changed before may raise
+        return data
+    for _ in range(random.choice((1, 1, 2))):
+        name = random.choice([*parts, SHEET, SHEET, SHEET, "xl/sharedStrings.xml", "xl/styles.xml", "xl/workbook.xml"])
+        match random.randrange(12):
+            case 0:
+                parts.pop(name, None)
+            case 1:
+                parts[name] = random.choice(list(parts.values()))
+            case _:
+                parts[name] = mutated(random, [parts.get(name, b"")], XML)
+    return zipped(parts)
+
+
+def with_sheet(content: bytes, part: str = SHEET) -> bytes:
+    return zipped({**members(workbook()), part: content})
+
+
+START = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+
+
+def hostile() -> list[bytes]:
+    sound = members(workbook())[SHEET]
+    lolz = b"".join(b'<!ENTITY a%d "%s">' % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 12))
+    ten = 10 << 20
+    sheets = [
+        sound.replace(b'<row r="3"', b'<row r="2000000000"'),
+        sound.replace(b'ref="A1:N5"', b'ref="A1:XFD1048576"'),
+        sound.replace(b'r="A3"', b'r="ZZZ3"'),
+        START + b"<sheetData><row><c><v>" + b"1" * (30 * ten) + b"</v></c></row></sheetData></worksheet>",
+        START + b"<sheetData>" + b"<row/>" * (5 * ten) + b"</sheetData></worksheet>",
+        START + b"<sheetData><row>" + b"<c/>" * (3 * ten) + b"</row></sheetData></worksheet>",
+        b'<!DOCTYPE a [<!ENTITY a0 "lol">'
+        + lolz
+        + b"]>"
+        + START
+        + b"<sheetData><row><c><v>&a11;</v></c></row></sheetData></worksheet>",
+        START + b"<a>" * 100_000,
+    ]
+    strings = (
+        b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+        + b"<si><t>"
+        + b"x" * (30 * ten)
+        + b"</t></si></sst>"
+    )
+    return [
+        *(with_sheet(each) for each in sheets),
+        with_sheet(strings, "xl/sharedStrings.xml"),
+        b"PK\x03\x04" + bytes(100),
+        b"",
+    ]
+
+
+def read_sheet(stream: BinaryIO) -> bool:
+    return rows_of(SheetReader(stream, "export.xlsx", None, ",", rows=25_000), IDENTITY)
+
+
+def xlsx() -> Target:
+    changed: list[Mutator] = [part_changed, part_changed, part_changed, part_changed, *BINARY]
+    return Target(
+        lambda data: read_sheet(io.BytesIO(data)),
+        [workbook(), workbook(sound_rows)],
+        cases=hostile(),
+        mutators=changed,
+        short=150,
+    )
