@@ -91,9 +91,7 @@ def test_files_are_published_in_order_and_each_lies_in_done_or_failed_with_its_r
     assert [run["counters"]["rows"] for run in runs] == [2, 3]
 
 
-@pytest.mark.parametrize(
-    "point", ["filediff.committed", "inbox.reported", "inbox.moved"]
-)
+@pytest.mark.parametrize("point", ["filediff.committed", "inbox.reported", "inbox.moved"])
 def test_killed_inbox_loses_nothing_and_sends_nothing_twice(office, kafka, topic_prefix, tmp_path, capsys, point):
     inbox = tmp_path / "inbox"
     put(inbox, people(20), "first.csv", 1_000_000)
