@@ -1,0 +1,50 @@
+"""The long form: ``python -m tests.fault.suite --seconds 3600`` writes build/soak.json and ends with 1 on any harm."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.fault.suite.campaign import campaign, run
+from tests.fault.suite.faults import GREAT
+from tests.fault.suite.world import world
+
+FLAT = 1.25
+"""What memory may grow by, end to start: caches fill, the allocator keeps."""
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(prog="python -m tests.fault.suite", description=__doc__)
+    asked.add_argument("--seconds", type=float, default=600, help="how long faults are injected")
+    asked.add_argument("--seed", type=int, default=1)
+    asked.add_argument("--faults", type=int, default=0, help="go on until there were at least so many")
+    asked.add_argument("--rate", type=float, default=100, help="events a second from the sources")
+    asked.add_argument(
+        "--only", action="append", default=[], choices=[name for name, _ in GREAT], help="these faults and no storms"
+    )
+    asked.add_argument("--output", type=Path, default=Path("build/soak.json"))
+    given = asked.parse_args()
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        sys.stdout.write(f"{time.monotonic() - began:7.1f}  {text}\n")
+        sys.stdout.flush()
+
+    directory = Path(tempfile.mkdtemp(prefix="lienthong-suite-"))
+    say(f"three brokers and a database start; processes write to {directory}/processes.log")
+    with world(directory) as there, campaign(there, rate=given.rate, seed=given.seed, witness=True, say=say) as made:
+        made.began = time.monotonic()
+        if given.faults:
+            made.storm(lambda: made.faults >= given.faults)
+        outcome = run(made, given.seconds, given.only)
+    outcome.write(given.output)
+    figures = outcome.figures()
+    say(json.dumps({name: value for name, value in figures.items() if not isinstance(value, dict)}, indent=2))
+    grown = (figures["rss_mb_end"] or 0) > FLAT * (figures["rss_mb_start"] or 1) if outcome.memory else False
+    return int(not outcome.verdict.clean or bool(outcome.ledger.surprises) or grown)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""A campaign: load from start to end, storms of small faults, great faults measured one by one, the judge at the end."""
+
+import asyncio
+import json
+import random
+import statistics
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from bus.crashpoints import NAMES
+from tests.fault.suite.faults import AFTER_MENDING, GREAT, SMALL, Act, Saboteur
+from tests.fault.suite.flowing import await_end, await_flow
+from tests.fault.suite.judge import Verdict, judge
+from tests.fault.suite.keepers import FileDiffKeeper, Keeper, Ledger
+from tests.fault.suite.source import Exports, Source
+from tests.fault.suite.world import CIVIL, PREFIX, ReplicaPlace, World
+from tests.producing import IDENTITY, POLICE
+
+AWAY_SECONDS = 1.0
+WARM_SECONDS = 60.0  # a daemon's memory is measured from when it has seen everything once
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a campaign came to; written to build/soak.json."""
+
+    seconds: float
+    ledger: Ledger
+    verdict: Verdict
+    recoveries: Mapping[str, Sequence[float]]
+    memory: Sequence[tuple[float, int]]
+    """Of the process that is never killed: MB resident and open files, from time to time."""
+
+    def figures(self) -> dict[str, Any]:
+        judged = asdict(self.verdict)
+        brokers = [*self.recoveries.get("broker killed", ()), *self.recoveries.get("controller killed", ())]
+        database = self.recoveries.get("database killed", ())
+        first, last = (self.memory[0], self.memory[-1]) if self.memory else ((None, None), (None, None))
+        return {
+            "seconds": round(self.seconds),
+            "faults": sum(self.ledger.faults.values()),
+            "sigkills": self.ledger.sigkills,
+            **{name: judged[name] for name in ("events", "rows", "lost", "doubled", "misordered", "unequal_replicas")},
+            "miscounted": self.verdict.miscounted,
+            "misparked": self.verdict.misparked,
+            "recovery_broker_p50_s": _middle(brokers),
+            "recovery_broker_max_s": max(brokers, default=None),
+            "recovery_database_s": max(database, default=None),
+            "rss_mb_start": first[0],
+            "rss_mb_end": last[0],
+            "fds_start": first[1],
+            "fds_end": last[1],
+            "recoveries_s": {
+                name: {"times": len(found), "p50": _middle(found), "max": max(found)}
+                for name, found in self.recoveries.items()
+            },
+            "faults_by_kind": dict(self.ledger.faults.most_common()),
+            "exits": dict(self.ledger.exits),
+            "surprises": self.ledger.surprises,
+            "details": self.verdict.details,
+        }
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.figures(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _middle(found: Sequence[float]) -> float | None:
+    return round(statistics.median(found), 2) if found else None
+
+
+@dataclass(slots=True)
+class Campaign:
+    world: World
+    source: Source
+    exports: Exports
+    keepers: Sequence[Keeper]
+    witness: Keeper | None
+    replicas: Sequence[ReplicaPlace]
+    saboteur: Saboteur
+    chance: random.Random
+    say: Say
+    began: float = field(default_factory=time.monotonic)
+    recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    memory: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.saboteur.ledger
+
+    @property
+    def faults(self) -> int:
+        return sum(self.ledger.faults.values())
+
+    def storm(self, until: Callable[[], bool], pause_seconds: tuple[float, float] = (0.02, 0.2)) -> None:
+        """Small faults, one upon the other, while processes die at their crash points and come back."""
+        for keeper in self.keepers:
+            keeper.teased = True
+        acts, weights = list(SMALL), list(SMALL.values())
+        while not until():
+            self.chance.choices(acts, weights)[0](self.saboteur)
+            time.sleep(self.chance.uniform(*pause_seconds))
+        self.calm()
+
+    def calm(self) -> None:
+        """Everything is whole, and events flow."""
+        for keeper in self.keepers:
+            keeper.renew()
+        self.saboteur.mend()
+        await_flow(self.source, self.replicas)
+        self.say(f"{self.faults} faults, {self.ledger.sigkills} of them SIGKILLs; all is whole, events flow")
+
+    def measure(self, name: str, act: Act) -> float:
+        """One fault by itself: seconds until events flow again on every partition into every replica."""
+        self.saboteur.await_in_sync()
+        await_flow(self.source, self.replicas)
+        if name in AFTER_MENDING:
+            took = self._after_mending(name, act)
+        else:
+            took = self._meanwhile(act)
+            self.saboteur.mend()
+        self.recoveries[name].append(round(took, 2))
+        self.say(f"{name}: events flow again after {took:.1f} s")
+        self._weigh()
+        return took
+
+    def _meanwhile(self, act: Act) -> float:
+        began = time.monotonic()
+        acting = threading.Thread(target=act, args=[self.saboteur], name="fault")
+        acting.start()
+        time.sleep(0.1)
+        try:
+            return await_flow(self.source, self.replicas) - began
+        finally:
+            acting.join()
+
+    def _after_mending(self, name: str, act: Act) -> float:
+        act(self.saboteur)
+        time.sleep(AWAY_SECONDS)
+        self.saboteur.mend()
+        back = self.saboteur.mended_at if name == "database killed" else time.monotonic()
+        return await_flow(self.source, self.replicas) - back
+
+    def _weigh(self) -> None:
+        if self.witness is not None and time.monotonic() - self.began > WARM_SECONDS and self.witness.child:
+            process = psutil.Process(self.witness.child.pid)
+            self.memory.append((round(process.memory_info().rss / 2**20, 1), process.num_fds()))
+
+    def finish(self) -> Outcome:
+        """Let everything arrive, stop everybody, and judge."""
+        self.calm()
+        seconds = time.monotonic() - self.began
+        self._weigh()
+        self.source.stop()
+        self.keepers[-1].stop()
+        await_end(self.world, self.replicas)
+        for keeper in (*self.keepers[:-1], *([self.witness] if self.witness else [])):
+            keeper.stop()
+        verdict = asyncio.run(judge(self.world, self.exports, self.replicas, self.saboteur.poison))
+        return Outcome(seconds, self.ledger, verdict, self.recoveries, self.memory)
+
+
+@contextmanager
+def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = print) -> Iterator[Campaign]:
+    """All processes at work on a steady load."""
+    chance, ledger = random.Random(seed), Ledger()  # noqa: S311 - the same faults in every run, as far as clocks allow
+    replicas = [world.replica("replica-sqlite", "sqlite"), world.replica("replica-postgresql", "postgresql")]
+    watched = [world.replica("replica-witness", "postgresql")] if witness else []
+    with psycopg.connect(world.truth, autocommit=True) as server:
+        for place in (*replicas, *watched):
+            if place.database.startswith("postgresql"):
+                server.execute(f'CREATE DATABASE "{place.name}"')
+    exports = Exports(world.directory, seed)
+    keepers = _keepers(world, replicas, exports, ledger, seed)
+    observer = [_replica(world, place, ledger, seed) for place in watched]
+    with Source(world, rate, seed) as source:
+        for keeper in (*keepers, *observer):
+            keeper.start()
+        saboteur = Saboteur(world, keepers, ledger, chance, {})
+        try:
+            yield Campaign(
+                world,
+                source,
+                exports,
+                keepers,
+                observer[0] if observer else None,
+                [*replicas, *watched],
+                saboteur,
+                chance,
+                say,
+            )
+        finally:
+            for keeper in (*keepers, *observer):
+                keeper.abandon()
+
+
+def _keepers(
+    world: World, replicas: Sequence[ReplicaPlace], exports: Exports, ledger: Ledger, seed: int
+) -> list[Keeper]:
+    """The file diff comes last: it is let finish its export before the others stop."""
+    relay = world.command("outbox", "relay", register=IDENTITY)
+    relay += ["--url", world.wired_database, "--register", IDENTITY, "--lease", "1", "--transaction-rows", "50"]
+    told = {"agency": POLICE, "kafka": world.kafka, "prefix": PREFIX, "catalog": str(world.catalog_file)}
+    program = ["tests.fault.suite.publishing:main", json.dumps(told | {"database": world.wired_database})]
+
+    def publish(export: Path) -> list[str]:
+        command = world.command("publish", "file", CIVIL, str(export), register=CIVIL)
+        return [*command, "--state", str(world.directory / "state"), "--confirm-deletes"]
+
+    keepers = [
+        Keeper("relay", world.nursery, relay, _points("outbox."), ledger, random.Random(seed + 1)),  # noqa: S311
+        Keeper("publisher", world.nursery, program, (), ledger, random.Random(seed + 2)),  # noqa: S311
+        *(_replica(world, place, ledger, seed + 3) for place in replicas),
+        FileDiffKeeper(
+            world.nursery,
+            publish,
+            exports.next,
+            _points("filediff."),
+            ledger,
+            random.Random(seed + 4),  # noqa: S311
+        ),
+    ]
+    for keeper in keepers:
+        keeper.teased = True
+    return keepers
+
+
+def _replica(world: World, place: ReplicaPlace, ledger: Ledger, seed: int) -> Keeper:
+    argv = ["lienthong", "replica", "run", "--config", str(place.config)]
+    return Keeper(place.name, world.nursery, argv, _points("replica."), ledger, random.Random(seed))  # noqa: S311
+
+
+def _points(start: str) -> list[str]:
+    return [name for name in NAMES if name.startswith(start)]
+
+
+def run(made: Campaign, seconds: float, great: Sequence[str] = ()) -> Outcome:
+    """Storms and measured faults in turn, for so long; with names of great faults, those only and no storm."""
+    end = made.began + seconds
+    chosen = [(name, act) for name, act in GREAT if not great or name in great]
+    while time.monotonic() < end:
+        for name, act in chosen:
+            if time.monotonic() > end:
+                break
+            if not great:
+                pause = min(time.monotonic() + made.chance.uniform(8, 20), end)
+                made.storm(lambda pause=pause: time.monotonic() > pause)
+            made.measure(name, act)
+    return made.finish()

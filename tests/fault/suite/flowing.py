@@ -1,0 +1,83 @@
+"""Whether events flow: from a source's commit into every replica."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psycopg
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from bus.errors import BusError
+from bus.names import RegisterName
+from consumers.stores import open_reader
+from consumers.stores.base import Reader, Slot
+from tests.fault.suite.source import Source
+from tests.fault.suite.world import PARTITIONS, REGISTERS, ReplicaPlace, World
+from tests.producing import IDENTITY
+
+LOOK_SECONDS = 0.05
+PATIENCE_SECONDS = 120.0
+
+
+def await_flow(source: Source, replicas: Sequence[ReplicaPlace], seconds: float = PATIENCE_SECONDS) -> float:
+    """Commit an event for every partition and wait until all replicas hold them; the moment, monotonic.
+
+    Raises TimeoutError.
+    """
+    deadline = time.monotonic() + seconds
+    versions: dict[str, int] = {}
+    while not versions:
+        with suppress(psycopg.OperationalError):
+            versions = source.probe()
+        _pause(deadline, "the source's database takes no event")
+    for place in replicas:
+        while not _holds(place, versions, deadline):
+            _pause(deadline, f"{place.name} cannot be read")
+    return time.monotonic()
+
+
+def _holds(place: ReplicaPlace, versions: dict[str, int], deadline: float) -> bool:
+    """False where there is no replica to be read yet, or it went away."""
+    with suppress(BusError), open_reader(place.database) as reader:
+        while True:
+            rows = [reader.get(RegisterName(IDENTITY), key) for key in versions]
+            if all(row is not None and row.version >= versions[row.key] for row in rows):
+                return True
+            _pause(deadline, f"{place.name} does not hold what was committed")
+    return False
+
+
+def await_end(world: World, replicas: Sequence[ReplicaPlace], seconds: float = PATIENCE_SECONDS) -> None:
+    """Until nothing waits to be sent, and all replicas stand at the topics' ends. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    waiting = (
+        "SELECT (SELECT count(*) FROM lienthong_outbox WHERE sent_at IS NULL)"
+        " + (SELECT count(*) FROM residence WHERE change IS DISTINCT FROM published)"
+    )
+    with psycopg.connect(world.truth, autocommit=True) as connection:
+        while connection.execute(waiting).fetchone()[0]:
+            _pause(deadline, "sources have rows that are not sent")
+    for place in replicas:
+        with open_reader(place.database) as reader:
+            while not _at_end(world, reader):
+                _pause(deadline, f"{place.name} is behind")
+
+
+def _at_end(world: World, reader: Reader) -> bool:
+    asked = {TopicPartition(world.topic(name), n): OffsetSpec.latest() for name in REGISTERS for n in range(PARTITIONS)}
+    stands = {
+        (at.topic, at.partition): position.next_offset
+        for name in REGISTERS
+        for at, position in reader.positions(RegisterName(name), Slot.LIVE).items()
+    }
+    found = world.admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+    with suppress(KafkaException):  # leaders may still change
+        return all(stands.get((at.topic, at.partition), 0) >= each.result(30).offset for at, each in found.items())
+    return False
+
+
+def _pause(deadline: float, otherwise: str) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError(otherwise)
+    time.sleep(LOOK_SECONDS)
