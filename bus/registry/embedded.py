@@ -23,6 +23,7 @@ TOPIC_CONFIG = {"cleanup.policy": "compact", "min.insync.replicas": "2"}
 FETCH_WAIT_MS = 20  # an idle fetch holds up the next question on its connection; between readings the consumer pauses
 
 READ_BACK_SECONDS = 0.01
+LOOK_AGAIN_SECONDS = 0.05
 
 
 class EmbeddedRegistry:
@@ -166,12 +167,19 @@ class EmbeddedRegistry:
         if (await describe(self._admin, [self._topic]))[self._topic].missing:
             brokers = await count_brokers(self._admin, self._settings)
             await create(self._admin, [wanted(self._topic, 1, TOPIC_CONFIG, brokers)])
-        policy = (await describe_with_config(self._admin, [self._topic]))[self._topic].config.get("cleanup.policy")
+        policy = (await self._described()).config.get("cleanup.policy")
         if policy != "compact":
             raise ClusterMismatch(
                 f"topic {self._topic} has cleanup.policy={policy} and would lose schemas; set it to compact, or name "
                 "another topic with --registry",
             )
+
+    async def _described(self) -> TopicFacts:
+        """The topic's settings, which is there: a broker that has not heard of a new one yet is asked again."""
+        async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+            while (facts := (await describe_with_config(self._admin, [self._topic]))[self._topic]).missing:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        return facts
 
     @contextmanager
     def _told_plainly(self) -> Iterator[None]:

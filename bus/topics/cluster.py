@@ -43,18 +43,27 @@ async def describe(admin: AdminClient, topics: Collection[TopicName]) -> Mapping
 
 
 async def describe_with_config(admin: AdminClient, topics: Collection[TopicName]) -> Mapping[TopicName, TopicFacts]:
-    """As ``describe``, with each topic's configuration as it is in effect."""
+    """As ``describe``, with each topic's configuration as it is in effect.
+
+    A topic that one broker has and the next one asked has not heard of, or no longer has, counts as missing.
+    """
     found = await describe(admin, topics)
     there = [name for name, facts in found.items() if not facts.missing]
     if not there:
         return found
     with _told_plainly():
         asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in there])
-        config = {TopicName(resource.name): await asyncio.wrap_future(future) for resource, future in asked.items()}
-    return {
-        name: replace(facts, config={key: entry.value for key, entry in config.get(name, {}).items()})
-        for name, facts in found.items()
-    }
+        config = {
+            TopicName(resource.name): await _unless(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
+            for resource, future in asked.items()
+        }
+    return {name: _configured(facts, config.get(name)) for name, facts in found.items()}
+
+
+def _configured(facts: TopicFacts, config: Mapping[str, Any] | None) -> TopicFacts:
+    if config is None:
+        return MISSING
+    return replace(facts, config={key: entry.value for key, entry in config.items()})
 
 
 async def count_brokers(admin: AdminClient, settings: KafkaSettings) -> int:
