@@ -3,15 +3,12 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.table import Table
-from sqlalchemy import Engine
 
 from bus import crashpoints
 from bus.catalog import load_catalog
@@ -41,7 +38,7 @@ from producers.capture.status import status_of
 from producers.capture.table import Way
 from producers.capture.triggers import OnTruncate
 from producers.mapping import Mapping
-from producers.outbox.database import engine_for
+from producers.outbox.database import engine_at
 
 app = typer.Typer(no_args_is_help=True, help="Publish from a database whose programs cannot be changed.")
 
@@ -80,7 +77,7 @@ def install(
 ) -> None:
     """Follow a table from now on: table, mapping and rights are checked first, then all is made at once."""
     ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
-    with _database(url) as engine:
+    with engine_at(url) as engine:
         _tell(installing.plan(engine, ask) if dry_run else installing.install(engine, ask), dry_run=dry_run)
         for warning in installing.warnings(engine, ask):
             err.print(f"warning: {warning}", markup=False, highlight=False)
@@ -100,7 +97,7 @@ def plan(
 ) -> None:
     """Print what install would run."""
     ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
-    with _database(url) as engine:
+    with engine_at(url) as engine:
         _tell(installing.plan(engine, ask), dry_run=True)
 
 
@@ -111,7 +108,7 @@ def uninstall(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, run none.")] = False,
 ) -> None:
     """Take triggers, functions, publication and slot away. What waits in the outbox is still sent."""
-    with _database(url) as engine:
+    with engine_at(url) as engine:
         _tell(installing.uninstall(engine, table, dry_run=dry_run), dry_run=dry_run)
 
 
@@ -126,7 +123,7 @@ def snapshot(
     """With triggers: put the table as it stands into the outbox, beside whoever writes. Killed, it goes on."""
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     known = load_catalog(catalog)
-    with _database(url) as engine:
+    with engine_at(url) as engine:
         for each in installing.captures(engine, table, "triggers"):
             source = installing.table_of(engine, each, known, load_register(each.register, schemas)[-1])
             read, put = take(engine, each, source, _progress, rows)
@@ -136,7 +133,7 @@ def snapshot(
 @app.command()
 def status(url: UrlOption, as_json: JsonOption = False) -> None:
     """What is captured, how far its snapshot is, what waits, and how much log a slot keeps."""
-    with _database(url) as engine:
+    with engine_at(url) as engine:
         found = status_of(engine)
     if as_json:
         print_json(found)
@@ -206,15 +203,6 @@ def run(
         drain_seconds=drain,
     )
     asyncio.run(serve(settings, metrics_host, metrics_port, until_current=until_current))
-
-
-@contextmanager
-def _database(url: str) -> Iterator[Engine]:
-    engine = engine_for(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _ask(

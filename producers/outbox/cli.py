@@ -29,7 +29,7 @@ from bus.errors import ConfigInvalid
 from bus.log import configure
 from bus.settings import explain
 from producers.outbox import install as installing
-from producers.outbox.database import engine_for
+from producers.outbox.database import engine_at
 from producers.outbox.relay.daemon import serve
 from producers.outbox.relay.settings import RelaySettings
 
@@ -45,14 +45,16 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the stateme
 @app.command()
 def install(url: UrlOption, dry_run: DryRunOption = False) -> None:
     """Make the tables lienthong_outbox, lienthong_version and lienthong_relay, where they are missing."""
-    engine = engine_for(url)
-    _tell(installing.plan(engine) if dry_run else installing.install(engine), "everything is installed", dry_run)
+    with engine_at(url) as engine:
+        done = installing.plan(engine) if dry_run else installing.install(engine)
+    _tell(done, "everything is installed", dry_run)
 
 
 @app.command()
 def plan(url: UrlOption) -> None:
     """Print what install would run."""
-    _tell(installing.plan(engine_for(url)), "everything is installed", dry_run=True)
+    with engine_at(url) as engine:
+        _tell(installing.plan(engine), "everything is installed", dry_run=True)
 
 
 @app.command()
@@ -62,7 +64,8 @@ def uninstall(
     confirmed: Annotated[bool, typer.Option("--yes", help="Even though rows wait to be sent.")] = False,
 ) -> None:
     """Take the tables away, with all that is in them."""
-    done = installing.uninstall(engine_for(url), confirmed=confirmed, dry_run=dry_run)
+    with engine_at(url) as engine:
+        done = installing.uninstall(engine, confirmed=confirmed, dry_run=dry_run)
     _tell(done, "nothing is installed", dry_run)
 
 

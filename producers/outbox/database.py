@@ -51,6 +51,16 @@ def engine_for(given: str) -> Engine:
 
 
 @contextmanager
+def engine_at(given: str) -> Iterator[Engine]:
+    """An engine whose connections are closed at the end. Raises ConfigInvalid."""
+    engine = engine_for(given)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def told_plainly(engine: Engine) -> Iterator[None]:
     """Turn the driver's errors into ours. Their texts may hold values, so that only their kind is told."""
     try:
