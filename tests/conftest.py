@@ -1,4 +1,3 @@
-# ruff: noqa: E402 - the width has to be told before Rich is loaded
 import os
 
 os.environ["COLUMNS"] = "200"  # tables as on a wide terminal, wherever the tests run
