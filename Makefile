@@ -3,11 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+INPUTS ?= 100000
 # Tests wait for servers more than they compute: two files at a time take little more than half as long.
 TWO := -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-full lint format models soak bench lock clean
+.PHONY: help demo test test-full lint format models soak fuzz bench lock clean
 
 help: ## What can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ models: $(READY) ## Generate the pydantic models again from the .avsc files
 soak: $(READY) ## Long proofs: eight writers for a minute, 200 kills each of relay and file diff
 	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 $(BIN)/pytest --timeout 1800 \
 		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
+
+fuzz: $(READY) ## Rubbish for every reader of foreign bytes, INPUTS=1000000 each; writes build/fuzz.json
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 bench: $(READY) ## Measure every path beside its peers; writes build/bench.json
 	$(BIN)/python -m tests.benchmarks

@@ -19,8 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.target import CPU_SECONDS, GROWTH_MB, MEMORY_MB, WALL_SECONDS, Target
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.target import GROWTH_MB, MEMORY_MB, WALL_SECONDS, Target
+from tests.fuzz.targets import ALL
 
 MB = 1 << 20
 ROOT = str(Path(__file__).parents[2])
@@ -44,7 +44,7 @@ def main() -> None:
 def tried(name: str, seed: int, start: int, count: int, place: mmap.mmap) -> dict[str, Any]:
     struct.pack_into("<q", place, 0, start)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    target = TARGETS[name]()
+    target = ALL[name]()
     target.read(target.samples[0])  # so that what is made once is made before memory is measured
     limit_memory()
     forget_peak()
@@ -54,7 +54,7 @@ def tried(name: str, seed: int, start: int, count: int, place: mmap.mmap) -> dic
     for number in range(start, start + count):
         data = target.input(seed, number)
         struct.pack_into("<q", place, 0, number)
-        signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
         at = time.thread_time()
         try:
@@ -116,7 +116,7 @@ def smaller(target: Target, data: bytes, told: str) -> bytes:
     while size and time.monotonic() < until:
         at = 0
         while at < len(data) and time.monotonic() < until:
-            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
             less = data[:at] + data[at + size :]
             if same(target, less, told):
                 data = less

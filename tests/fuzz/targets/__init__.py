@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import avro, documents, files, kafka, rows
+from tests.fuzz.targets import avro, broken, documents, files, kafka, rows
 from tests.producing import BUSINESS, IDENTITY
 
 _MADE: Mapping[str, Callable[[], Target]] = {
@@ -38,3 +38,5 @@ _MADE: Mapping[str, Callable[[], Target]] = {
     "pgoutput": rows.pgoutput,
 }
 TARGETS: Mapping[str, Callable[[], Target]] = {name: cache(made) for name, made in _MADE.items()}
+ALL = {**TARGETS, "broken": broken.broken}
+"""With a reader that does all that none should, by which the harness is tried itself."""

@@ -43,7 +43,7 @@ def firm(number: int) -> Event:
     state = {
         "enterprise_code": "0300588569",
         "name": "Công ty Mẫu",
-        "legal_form": "llc",
+        "legal_form": "llc_single_member",
         "head_office_address": None,
         "business_lines": [{"code": "4711", "name": "Bán lẻ", "main": True}] * 3,
         "legal_representatives": [],
@@ -144,7 +144,7 @@ def columns(register: str) -> Target:
         [packed(sound * count) for count in (1, 6)],
         cases=cases,
         mutators=[parts_changed],
-        short=1_000,
+        short=300,
     )
 
 
@@ -224,5 +224,5 @@ def read_stranger(data: bytes, bodies: list[bytes]) -> bool:
 def strangers() -> Target:
     bodies = [each[5:] for each in values(IDENTITY)] + [bytes(60), b"\xff" * 9 + b"\x01" * 40, b"\x02" * 200]
     return Target(
-        lambda data: read_stranger(data, bodies), schema_samples(), cases=schema_cases(), mutators=JSON, short=700
+        lambda data: read_stranger(data, bodies), schema_samples(), cases=schema_cases(), mutators=JSON, short=400
     )

@@ -141,9 +141,9 @@ def settings(*models: type[BaseModel], samples: list[bytes]) -> Target:
     """Each input as every model; taken where one takes it."""
 
     def read(data: bytes) -> bool:
-        return all([load_toml(path(data), model) is not None for model in models])
+        return all(load_toml(path(data), model) is not None for model in models)
 
-    return Target(read, samples, cases=DEEP, mutators=TOML)
+    return Target(read, samples, cases=DEEP, mutators=TOML, short=800)
 
 
 def catalogue() -> Target:
@@ -160,7 +160,7 @@ def catalogue() -> Target:
         b'[topic_defaults]\npartitions = "x"',
         b"topic_defaults = 1",
     ]
-    return Target(read, [small, shipped], cases=[*DEEP, *odd], mutators=TOML, short=700)
+    return Target(read, [small, shipped], cases=[*DEEP, *odd], mutators=TOML, short=400)
 
 
 def _mapping_of(data: bytes) -> Any:
@@ -186,7 +186,7 @@ def mappings() -> Target:
         mapping.check(["SO_DDCN", "HO", "TEN", "NGAY_SINH", "GT", "TT"])
         return True
 
-    return Target(read, [MAPPING], cases=[*DEEP, *odd], mutators=TOML, short=1_500)
+    return Target(read, [MAPPING], cases=[*DEEP, *odd], mutators=TOML, short=500)
 
 
 def code_lists() -> Target:
@@ -216,7 +216,7 @@ def schema_files() -> Target:
         cases=[each for each in cases if _is_text(each)],
         mutators=JSON,
         dress=lambda _random, data: data.decode(errors="replace").encode(),
-        short=700,
+        short=400,
     )
 
 
@@ -266,7 +266,7 @@ def schemas_topic() -> Target:
         ledger.next_release("city.resident.identity-value", texts[2])
         return not ledger.skipped
 
-    return Target(read, samples, cases=cases, mutators=JSON, short=1_500)
+    return Target(read, samples, cases=cases, mutators=JSON, short=500)
 
 
 def _pair(data: bytes) -> tuple[bytes, bytes | None]:

@@ -77,7 +77,7 @@ def bomb(codec: int, packed: bytes) -> bytes:
 
 
 def bombs() -> list[bytes]:
-    zeros = bytes(1 << 28)
+    zeros = bytes(1 << 27)
     return [
         bomb(1, gzip.compress(zeros)),
         bomb(2, cramjam.snappy.compress_raw(zeros)),
@@ -126,6 +126,7 @@ def batches() -> Target:
         mutators=[*BINARY, packed_anew, packed_anew, packed_anew],
         dress=seal_mostly,
         refusals=(BusError, CorruptRecordException),
+        short=1_000,
     )
 
 
@@ -147,7 +148,7 @@ def records() -> Target:
     samples = [count.to_bytes(4, "big") + bytes((few, 0)) + body for count, body in bodies.items() for few in (0, 1)]
     lying = [each[6:] for each in samples]
     cases = [b"\xff\xff\xff\xff\x01\x00" + each for each in lying] + [b"\x00\x00\x10\x00\x01\x00" + b"\x01" * 30_000]
-    return Target(read_records, samples, cases=cases)
+    return Target(read_records, samples, cases=cases, short=800)
 
 
 def encoded_headers(headers: list[tuple[str, bytes | None]]) -> bytes:

@@ -113,7 +113,7 @@ def outbox_bulk() -> Target:
         assert len(batch.done) + len(batch.parked) == 71
         return not batch.parked
 
-    return Target(read, one.samples, cases=one.cases, mutators=one.mutators, short=500)
+    return Target(read, one.samples, cases=one.cases, mutators=one.mutators, short=100)
 
 
 def in_payload(random: Random, data: bytes) -> bytes:
@@ -163,7 +163,7 @@ def captured() -> Target:
         assert len(batch.done) + len(batch.parked) == 1
         return not batch.parked
 
-    return Target(read, samples, cases=cases, mutators=[*JSON, in_payload, in_payload, in_payload], short=400)
+    return Target(read, samples, cases=cases, mutators=[*JSON, in_payload, in_payload, in_payload], short=150)
 
 
 SIZE = struct.Struct(">I")
