@@ -30,7 +30,7 @@ ROWS = [*people(3), {**people(1)[0], "full_name": 'Nguyễn, "An"\nBình', "card
 DOCUMENTS = '[{"code": "A", "name": "Đơn", "reused_from": null}]'
 CASES = (
     "dossier_code,procedure_code,applicant_kind,applicant_id,received_at,status,status_at,channel,agency_code,documents,results\n"
-     f'H29.5-260706-1377,1.000656,citizen,079085000001,20260706093000,2,2026-07-06T09:30:00+07:00,online,H29.5,"{DOCUMENTS.replace(chr(34), chr(34) * 2)}",\n'
+    f'H29.5-260706-1377,1.000656,citizen,079085000001,20260706093000,2,2026-07-06T09:30:00+07:00,online,H29.5,"{DOCUMENTS.replace(chr(34), chr(34) * 2)}",\n'
 )
 TOKENS = (
     b",",
@@ -239,9 +239,7 @@ def hostile() -> list[bytes]:
     ]
     strings = (
         b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
-         b"<si><t>"
-        + b"x" * (30 * ten)
-        + b"</t></si></sst>"
+        b"<si><t>" + b"x" * (30 * ten) + b"</t></si></sst>"
     )
     return [
         *(with_sheet(each) for each in sheets),
