@@ -137,13 +137,13 @@ def _natively(runs: Sequence[Run]) -> pl.DataFrame | None:
     size = _headers_size(runs[0])
     file = one_block(_header(size), count, [run.data for run in runs])
     try:
-        raw = pl.read_avro(io.BytesIO(file))
+        raw = pl.read_avro(io.BytesIO(file), columns=["length", "timestamp", "offset", "key", "value", "headers"])
         sound = raw.height == count and raw.select(_adds_up(size)).item()
     except (Exception, PanicException):  # noqa: BLE001 - what the native reader makes of a null's length of -1
         return None
     if not sound or raw.get_column("length").sum() + _lengths_size(raw) != sum(len(run.data) for run in runs):
         return None
-    return pl.concat([raw.drop("length", "attributes"), _spread(runs)], how="horizontal").select(
+    return pl.concat([raw.drop("length"), _spread(runs)], how="horizontal").select(
         "topic",
         "partition",
         pl.col("offset") + pl.col("base_offset"),
