@@ -34,6 +34,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where native readers tell of panics that are caught
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it, between two jobs
     warnings.simplefilter("ignore")
     for line in sys.stdin:
         job = json.loads(line)

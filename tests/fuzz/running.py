@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SLICE = 10_000
-"""Inputs of one job: small enough that processes end together."""
+SLICE = 2_000
+"""Inputs of one job: small enough that processes end together, and that a run that is broken off soon ends."""
 SUMMED = ("inputs", "parsed", "refused", "seconds")
 Report = dict[str, dict[str, Any]]
 
@@ -41,8 +41,13 @@ def run(
     threads = [threading.Thread(target=_work, args=(jobs, take_in)) for _ in range(processes)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:  # what was tried until then counts
+        jobs.clear()
+        for thread in threads:
+            thread.join()
     return report
 
 
