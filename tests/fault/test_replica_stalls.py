@@ -26,7 +26,8 @@ def soon(monkeypatch):
 def logged(monkeypatch):
     """What the daemon has logged so far."""
     capture = LogCapture()
-    monkeypatch.setattr(replica, "log", structlog.wrap_logger(None, processors=[capture]))
+    everything = structlog.make_filtering_bound_logger(0)  # whatever an earlier test has set
+    monkeypatch.setattr(replica, "log", structlog.wrap_logger(None, [capture], everything))
     return capture.entries
 
 
@@ -37,6 +38,13 @@ def paused(server):
         yield
     finally:
         server.resume()
+
+
+async def flowing(feed: Feed, settings) -> None:
+    """Wait until the live lane has applied an event: who is away before that is told of as an interruption."""
+    before = counters(settings)["applied"]
+    await feed.send([upsert(0, 2)])
+    await until(lambda: counters(settings)["applied"] > before)
 
 
 async def told(daemon, logged: list[dict], who: str) -> None:
@@ -55,6 +63,7 @@ async def test_a_database_that_stops_answering_holds_the_reading_up_and_loses_no
         settings = replica_settings(kafka, topic_prefix, server.url, [IDENTITY], max_batch=50)
         await feed.send([upsert(number, 1) for number in range(100)])
         async with following(settings) as daemon:
+            await flowing(feed, settings)
             with paused(server):
                 await feed.send([upsert(number, 2) for number in range(2_000)])
                 await told(daemon, logged, "database")
@@ -74,6 +83,7 @@ async def test_a_broker_that_sends_nothing_is_told_of_and_waited_for(tmp_path, t
         settings = replica_settings(bootstrap, topic_prefix, f"sqlite:///{tmp_path}/replica.db", [IDENTITY])
         await feed.send([upsert(number, 1) for number in range(10)])
         async with following(settings) as daemon:
+            await flowing(feed, settings)
             with paused(stack.node(1)):
                 await told(daemon, logged, "broker")
             await until(lambda: events_of(logged)[-1] == "register_resumed")
