@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import psutil
 import psycopg
 import pytest
+import stamina
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bus.errors import ConfigInvalid, PathUnwritable, PortTaken, Unavailable
@@ -25,10 +27,11 @@ def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def make_topic(servers: str, name: str, copies: int = 1) -> None:
-    client = AdminClient({"bootstrap.servers": servers, "log_level": 0})
-    client.create_topics([NewTopic(name, 1, copies)])[name].result(
-        60
-    )  # a killed controller is missed after its session of 6 s, later on a busy machine
+    """A killed controller is missed after its session, and a client that was told of it before asks no other: ask anew."""
+    for attempt in stamina.retry_context(on=KafkaException, attempts=4, wait_initial=0.1):
+        with attempt:
+            client = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+            client.create_topics([NewTopic(name, 1, copies)], request_timeout=15)[name].result(20)
 
 
 def topics(servers: str) -> set[str]:
