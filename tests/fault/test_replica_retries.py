@@ -118,7 +118,7 @@ async def test_pauses_grow_up_to_a_bound_and_no_two_daemons_keep_step(tmp_path, 
     sleep = asyncio.sleep
     monkeypatch.setattr(asyncio, "sleep", lambda _seconds: sleep(0))
     waits: list[float] = []
-    stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(details.wait_for)])
+    stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(round(details.wait_for, 6))])
     try:
         for _ in range(2):
             left = iter(range(12))
