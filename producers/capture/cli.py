@@ -39,13 +39,10 @@ from producers.capture.table import Way
 from producers.capture.triggers import OnTruncate
 from producers.mapping import Mapping
 from producers.outbox.database import engine_at
+from producers.outbox.options import UrlOption
 
 app = typer.Typer(no_args_is_help=True, help="Publish from a database whose programs cannot be changed.")
 
-UrlOption = Annotated[
-    str,
-    typer.Option("--url", envvar="LIENTHONG_OUTBOX_URL", help="Database, such as postgresql://user@host:5432/name."),
-]
 TableOption = Annotated[str, typer.Option("--table", help="Table to follow, such as persons or office.persons.")]
 RegisterOption = Annotated[str, typer.Option("--register", help="Register that its rows become.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="Code of the agency that writes the register.")]

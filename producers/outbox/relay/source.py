@@ -172,7 +172,8 @@ def waiting(engine: Engine, found: Tables, share: Share) -> Waiting:
     outbox = found.outbox.c
     unsent = select(outbox.created_at).where(*_unsent(found, share))
     first = unsent.where(outbox.version.is_not(null())).order_by(outbox.version, outbox.seq).limit(1)
-    parked = select(func.count()).where(outbox.aggregatetype == share.aggregatetype, outbox.parked.is_not(null()))
+    kept = outbox.aggregatetype == share.aggregatetype, outbox.parked.is_not(null()), outbox.sent_at.is_(null())
+    parked = select(func.count()).where(*kept)
     with told_plainly(engine), engine.connect() as connection:
         count = connection.execute(select(func.count()).select_from(unsent.limit(COUNT_LIMIT).subquery())).scalar_one()
         oldest = read_moment(connection.execute(first).scalar())
