@@ -22,13 +22,13 @@ from consumers.stores.base import Slot
 from tests.consuming import catch_up, following, held, replica_settings, until
 from tests.outbox import in_version_order, installed, outbox, relay_all, relay_settings
 from tests.producing import IDENTITY, events, person, prepare
+from tests.soak import CHANGES, KILLS
 
 POINTS = (
     *("outbox.taken:1", "outbox.synchronised:1", "outbox.begun:1", "outbox.sent:1", "outbox.marked:1"),
     *("outbox.committed:1", "outbox.committed:2"),
 )
-KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
-"""How often a relay is killed at random; ``make soak`` sets 200."""
+PEOPLE = 6
 DRIVER = """
 import sys
 from bus import crashpoints
@@ -71,8 +71,8 @@ def test_relay_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, 
     agency, chance = outbox(kafka, topic_prefix), random.Random(1)  # noqa: S311
     settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=50, lease_seconds=0.2)
     for _ in range(KILLS):
-        write(postgres, agency, 30)
         with run(settings, "") as process:
+            write(postgres, agency, CHANGES // KILLS // PEOPLE)
             time.sleep(0.8 + chance.random())
             process.kill()
     relay_all(kafka, topic_prefix, postgres_database, lease_seconds=0.2)
@@ -146,7 +146,7 @@ def living(engine):
 def write(engine, agency, rounds):
     for number in range(rounds):
         with engine.begin() as connection:
-            some = [person(n, full_name=f"Nguyễn Văn {chr(65 + number % 26)}") for n in range(6)]
+            some = [person(n, full_name=f"Nguyễn Văn {chr(65 + number % 26)}") for n in range(PEOPLE)]
             agency.enqueue_many(connection, IDENTITY, some)
             if number % 3 == 1:
                 agency.enqueue_delete(connection, IDENTITY, person(5)["personal_id"])
