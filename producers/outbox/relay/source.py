@@ -110,11 +110,13 @@ class PlainSource:
 
     def mark_known(self, connection: Connection, known: Known) -> int:
         outbox, count = self._tables.outbox, 0
+        is_text = self._engine.dialect.name != "postgresql"  # where a writer may spell it in capitals
+        written = func.lower(outbox.c.id) if is_text else outbox.c.id
         for tombstones in (False, True):
             ids = [event_id.decode() for event_id, tombstone in known if tombstone is tombstones]
             kind = (outbox.c.type == TOMBSTONE) if tombstones else (outbox.c.type != TOMBSTONE)
             for start in range(0, len(ids), MARK_ROWS):
-                some = outbox.c.id.in_(ids[start : start + MARK_ROWS])
+                some = written.in_(ids[start : start + MARK_ROWS])
                 found = select(outbox.c.seq).where(*_unsent(self._tables, self._share), kind, some)
                 numbers = list(connection.execute(found).scalars())
                 self.mark(connection, Marks(numbers, ()), delete=False)
