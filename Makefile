@@ -43,8 +43,8 @@ format: $(READY) ## Format the code and mend what can be mended
 models: $(READY) ## Generate the pydantic models again from the .avsc files
 	$(BIN)/lienthong schemas models
 
-soak: $(READY) ## Long proofs: eight writers for a minute, 200 kills each of relay and file diff
-	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 $(BIN)/pytest --timeout 1800 \
+soak: $(READY) ## Long proofs: eight writers for a minute, 200 kills in 50,000 changes of each adapter
+	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 LIENTHONG_SOAK_CHANGES=50000 $(BIN)/pytest --timeout 1800 \
 		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
 
 fuzz: $(READY) ## Rubbish for every reader of foreign bytes, INPUTS=1000000 each; writes build/fuzz.json

@@ -51,8 +51,8 @@ def read_schema(text: str, register: str, version: int, codes: Mapping[str, Code
         raise CatalogInvalid(f"{file}: {(problems or ['state: missing'])[0]}{more}")
     try:
         parsed = cast("dict[str, Any]", fastavro.parse_schema(raw))
-    except fastavro.schema.SchemaParseException as error:
-        raise CatalogInvalid(f"{file}: not an Avro schema: {error}") from error
+    except Exception as error:  # beside its own: KeyError, UnknownType, …, as in codec.parse
+        raise CatalogInvalid(f"{file}: not an Avro schema: {type(error).__name__}: {str(error)[:200]}") from error
     published = json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
     return RegisterSchema(register=RegisterName(register), version=version, text=published, parsed=parsed, state=state)
 

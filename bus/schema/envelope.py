@@ -25,7 +25,7 @@ _NAMESPACE = re.compile(r"vn\.lienthong\.[a-z][a-z0-9_]*")
 
 def check_envelope(raw: Mapping[str, Any]) -> list[str]:
     """What is wrong with the record around the state; field names are those of the schema."""
-    fields = [f for f in raw.get("fields", ()) if isinstance(f, dict)]
+    fields = [f for f in listed(raw, "fields") if isinstance(f, dict)]
     named = [f.get("name") for f in fields] == [*ENVELOPE, "state"]
     problems = [] if named else [f"fields: the envelope is exactly {', '.join(ENVELOPE)}, state, in this order"]
     for field in fields:
@@ -37,6 +37,12 @@ def check_envelope(raw: Mapping[str, Any]) -> list[str]:
     if not _NAMESPACE.fullmatch(str(raw.get("namespace"))):
         problems.append("namespace: must be vn.lienthong.<subject>")
     return problems
+
+
+def listed(raw: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of a schema's, empty where there is something else in its place."""
+    found = raw.get(name)
+    return found if isinstance(found, list) else []
 
 
 def register_names(register: str) -> tuple[str, str]:

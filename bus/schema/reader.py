@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from bus.schema.agreements import AGREEMENTS, BoundAgreement
 from bus.schema.checks import CHECKS, Rule
 from bus.schema.codes import CodeList
-from bus.schema.envelope import check_envelope
+from bus.schema.envelope import check_envelope, listed
 from bus.schema.fields import PII_CLASSES, Field, Kind, Record
 from bus.schema.rules import (
     check_rule,
@@ -57,10 +57,10 @@ class SchemaReader:
     def read(self, raw: Mapping[str, Any]) -> Record | None:
         """The state record, or nothing where the schema has none."""
         self.problems += check_envelope(raw)
-        for field in raw.get("fields", ()):
+        for field in listed(raw, "fields"):
             if isinstance(field, dict):
                 self._documented(field, f"{field.get('name', '?')}")
-        state = next((f for f in raw.get("fields", ()) if isinstance(f, dict) and f.get("name") == "state"), {})
+        state = next((f for f in listed(raw, "fields") if isinstance(f, dict) and f.get("name") == "state"), {})
         branches = state.get("type")
         record = branches[-1] if isinstance(branches, list) and branches else None
         if not isinstance(record, dict) or record.get("type") != "record":
@@ -70,11 +70,11 @@ class SchemaReader:
     def _record(self, raw: Mapping[str, Any], at: str) -> Record:
         name = str(raw.get("name", "?"))
         self._told_twice(raw, at)
-        fields = tuple(self._field(f, at) for f in raw.get("fields", ()) if isinstance(f, dict))
+        fields = tuple(self._field(f, at) for f in listed(raw, "fields") if isinstance(f, dict))
         names = [field.name for field in fields]
         self._refuse(not fields, at, "a record needs fields")
         self._refuse(len(names) != len(set(names)), at, "two fields have the same name")
-        agreements = tuple(a for text in raw.get("checks", ()) if (a := self._agreement(text, fields, at)))
+        agreements = tuple(a for text in listed(raw, "checks") if (a := self._agreement(text, fields, at)))
         record = Record(
             name=name, doc=raw.get("doc", ""), doc_vi=raw.get("doc_vi", ""), fields=fields, agreements=agreements
         )

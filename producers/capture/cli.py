@@ -13,6 +13,7 @@ from rich.table import Table
 from bus import crashpoints
 from bus.catalog import load_catalog
 from bus.cli import console, err, print_json
+from bus.cli.codes import ListsWanted
 from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
@@ -39,13 +40,10 @@ from producers.capture.table import Way
 from producers.capture.triggers import OnTruncate
 from producers.mapping import Mapping
 from producers.outbox.database import engine_at
+from producers.outbox.options import UrlOption
 
 app = typer.Typer(no_args_is_help=True, help="Publish from a database whose programs cannot be changed.")
 
-UrlOption = Annotated[
-    str,
-    typer.Option("--url", envvar="LIENTHONG_OUTBOX_URL", help="Database, such as postgresql://user@host:5432/name."),
-]
 TableOption = Annotated[str, typer.Option("--table", help="Table to follow, such as persons or office.persons.")]
 RegisterOption = Annotated[str, typer.Option("--register", help="Register that its rows become.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="Code of the agency that writes the register.")]
@@ -74,9 +72,16 @@ def install(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, run none.")] = False,
     catalog: CatalogOption = None,
     schemas: SchemasOption = None,
+    kafka: KafkaOption = DEFAULT_KAFKA,
+    registry: RegistryOption = None,
+    cluster_file: ClusterOption = None,
+    prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """Follow a table from now on: table, mapping and rights are checked first, then all is made at once."""
-    ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
+    lists = ListsWanted(codes, codes_on, schemas, kafka, registry, cluster_file, catalog, prefix)
+    ask = _ask(table, register, agency, mapping, way, on_truncate, lists)
     with engine_at(url) as engine:
         _tell(installing.plan(engine, ask) if dry_run else installing.install(engine, ask), dry_run=dry_run)
         for warning in installing.warnings(engine, ask):
@@ -94,9 +99,16 @@ def plan(
     on_truncate: TruncateOption = "refuse",
     catalog: CatalogOption = None,
     schemas: SchemasOption = None,
+    kafka: KafkaOption = DEFAULT_KAFKA,
+    registry: RegistryOption = None,
+    cluster_file: ClusterOption = None,
+    prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """Print what install would run."""
-    ask = _ask(table, register, agency, mapping, way, on_truncate, catalog, schemas)
+    lists = ListsWanted(codes, codes_on, schemas, kafka, registry, cluster_file, catalog, prefix)
+    ask = _ask(table, register, agency, mapping, way, on_truncate, lists)
     with engine_at(url) as engine:
         _tell(installing.plan(engine, ask), dry_run=True)
 
@@ -119,13 +131,21 @@ def snapshot(
     rows: Annotated[int, typer.Option(min=1, help="Rows in one transaction, at most.")] = ROWS,
     catalog: CatalogOption = None,
     schemas: SchemasOption = None,
+    kafka: KafkaOption = DEFAULT_KAFKA,
+    registry: RegistryOption = None,
+    cluster_file: ClusterOption = None,
+    prefix: PrefixOption = None,
+    codes: CodesOption = None,
+    codes_on: CodesDayOption = None,
 ) -> None:
     """With triggers: put the table as it stands into the outbox, beside whoever writes. Killed, it goes on."""
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     known = load_catalog(catalog)
+    wanted = ListsWanted(codes, codes_on, schemas, kafka, registry, cluster_file, catalog, prefix)
     with engine_at(url) as engine:
+        lists = wanted.open().lists
         for each in installing.captures(engine, table, "triggers"):
-            source = installing.table_of(engine, each, known, load_register(each.register, schemas)[-1])
+            source = installing.table_of(engine, each, known, load_register(each.register, schemas)[-1], lists)
             read, put = take(engine, each, source, _progress, rows)
             console.print(f"{each.register}: {read:,} rows read, {put:,} put into the outbox", highlight=False)
 
@@ -212,15 +232,14 @@ def _ask(
     mapping: Path,
     way: Way,
     on_truncate: OnTruncate,
-    catalog: Path | None,
-    schemas: Path | None,
+    lists: ListsWanted,
 ) -> installing.Ask:
     """Checks the catalogue's side; the database's is checked when it is asked."""
-    known = load_catalog(catalog)
+    known = load_catalog(lists.catalog)
     chosen, writer = known.register(register), known.agency(agency)
     chosen.topic(writer)
-    schema = load_register(chosen.name, schemas)[-1]
-    return installing.Ask(table, chosen, writer, Mapping.load(mapping, schema), way, on_truncate)
+    schema = load_register(chosen.name, lists.schemas)[-1]
+    return installing.Ask(table, chosen, writer, Mapping.load(mapping, schema, lists.open().lists), way, on_truncate)
 
 
 def _settings(**options: Any) -> FollowSettings:

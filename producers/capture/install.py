@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from bus.catalog import Catalog, Register
 from bus.errors import ConfigInvalid
 from bus.names import AgencyCode
+from bus.schema.agreements import Codes
 from bus.schema.fields import RegisterSchema
 from producers.capture import publication, triggers
 from producers.capture.source import Source, check_database, find_source, regclass
@@ -130,9 +131,11 @@ def captures(engine: Engine, table: str, way: Way) -> list[Captured]:
     return [each for each in found if each.way == way]
 
 
-def table_of(engine: Engine, capture: Captured, catalog: Catalog, schema: RegisterSchema) -> Source:
-    """The captured table as it is now, held against the mapping that it was installed with."""
-    mapping = Mapping.of(tomllib.loads(capture.mapping), schema, f"{CAPTURE} {capture.id}")
+def table_of(
+    engine: Engine, capture: Captured, catalog: Catalog, schema: RegisterSchema, codes: Codes | None = None
+) -> Source:
+    """The captured table as it is now, held against the mapping that it was installed with, and that against codes."""
+    mapping = Mapping.of(tomllib.loads(capture.mapping), schema, f"{CAPTURE} {capture.id}", codes)
     with told_plainly(engine), engine.connect() as connection:
         return find_source(connection, capture.source, mapping, catalog.register(capture.register).key_field)
 

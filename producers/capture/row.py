@@ -1,11 +1,14 @@
 """A captured table's row as it travels until the relay maps it: which mapping, and the row's columns. Pure."""
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 from bus.errors import StateInvalid
 
 MAPPING, COLUMNS = "m", "row"
+START, START_IS = re.compile(rb'\A\{"m":([0-9]{1,18}),'), b'{"m":%d,'
 
 
 def packed(mapping: int, columns: str) -> bytes:
@@ -21,6 +24,11 @@ def unpacked(payload: bytes | None) -> tuple[int, dict[str, str | None]]:
         return int(told[MAPPING]), {_text(name): _cell(value) for name, value in columns}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StateInvalid("payload: expected a captured row; leave the format row to the triggers") from error
+
+
+def moved(payload: bytes, to: Callable[[int], int]) -> bytes:
+    """The same row under another mapping's number; what no trigger wrote stays as it is."""
+    return START.sub(lambda found: START_IS % to(int(found[1])), payload, count=1)
 
 
 def _cell(value: Any) -> str | None:

@@ -10,9 +10,9 @@ from producers.outbox.database import told_plainly
 from producers.outbox.table import OUTBOX
 
 WAITING = f"""\
-SELECT count(*) FILTER (WHERE sent_at IS NULL AND parked IS NULL) AS unsent,
+SELECT count(*) FILTER (WHERE parked IS NULL) AS unsent,
   count(*) FILTER (WHERE parked IS NOT NULL) AS parked
-FROM {OUTBOX} WHERE aggregatetype = :kind AND (sent_at IS NULL OR parked IS NOT NULL)"""
+FROM {OUTBOX} WHERE aggregatetype = :kind AND sent_at IS NULL"""
 
 
 def status_of(engine: Engine) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ are of these triggers. ``snapshot``: where the reading of the table stands. ``st
 
 ACTIVE = f"SELECT * FROM {CAPTURE} WHERE retired_at IS NULL ORDER BY id"
 MAPPING = f"SELECT register, mapping FROM {CAPTURE} WHERE id = :id"
+SOURCE = f"SELECT source FROM {CAPTURE} WHERE id = :id"
 THERE = f"SELECT to_regclass('{CAPTURE}') IS NOT NULL"
 
 
@@ -71,6 +72,12 @@ def captured(connection: Connection) -> list[Captured]:
     if not connection.execute(text(THERE)).scalar():
         return []
     return [Captured(**row._mapping) for row in connection.execute(text(ACTIVE))]  # noqa: SLF001 - its public name
+
+
+def source_of(connection: Connection, number: int) -> str | None:
+    """The table that a stored mapping is of; None where it is known no more. There has to be a capture."""
+    source: str | None = connection.execute(text(SOURCE), {"id": number}).scalar()
+    return source
 
 
 def remember(connection: Connection, capture: int, column: Literal["snapshot", "stream"], value: Any) -> None:

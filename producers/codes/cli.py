@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from bus.catalog import load_catalog
 from bus.cli import console, err, print_json
+from bus.cli.codes import ListsWanted
 from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
@@ -23,10 +22,8 @@ from bus.cli.options import (
     RegistryOption,
     cluster,
 )
-from bus.codes import Codebook, CodesFrom, open_codes
+from bus.codes import Codebook
 from bus.errors import ConfigInvalid
-from bus.registry import open_registry
-from bus.settings import KafkaSettings
 from producers.codes.publishing import Found, found, publish_codes
 from producers.filediff.job import DEFAULT_STATE, Outcome
 from producers.filediff.progress import ConsoleReporter
@@ -100,7 +97,7 @@ def list_command(
 ) -> None:
     """Show which lists there are and where they come from, or one list's entries."""
     day = at.date() if at else None
-    book = _book(_Looked(codes, day, schemas, kafka, registry, cluster_file, catalog, prefix))
+    book = ListsWanted(codes, at, schemas, kafka, registry, cluster_file, catalog, prefix).open()
     if name is not None:
         _check_name(name, book)
         _show(found(book.lists[name], day), book, as_json=as_json)
@@ -131,43 +128,13 @@ def show(
 ) -> None:
     """Show what a code stands for, in each list and period of validity; ends with 1 where it stands for nothing."""
     day = at.date() if at else None
-    book = _book(_Looked(codes, day, schemas, kafka, registry, cluster_file, catalog, prefix))
+    book = ListsWanted(codes, at, schemas, kafka, registry, cluster_file, catalog, prefix).open()
     if only is not None:
         _check_name(only, book)
     rows = [row for name in ([only] if only else book.lists) for row in found(book.lists[name], day, code)]
     _show(rows, book, as_json=as_json)
     if not rows:
         raise typer.Exit(NOT_FOUND)
-
-
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """Where to look, as the options say."""
-
-    codes: str | None
-    day: date | None
-    schemas: Path | None
-    kafka: str
-    registry: str | None
-    cluster_file: Path | None
-    catalog: Path | None
-    prefix: str | None
-
-
-class _Told(CodesFrom):
-    kafka: KafkaSettings
-    schemas: Path | None
-
-
-def _book(looked: _Looked) -> Codebook:
-    return asyncio.run(_opened(looked))
-
-
-async def _opened(looked: _Looked) -> Codebook:
-    where = cluster(looked.kafka, looked.registry, looked.cluster_file)
-    told = _Told(codes=looked.codes, codes_on=looked.day, kafka=where.kafka, schemas=looked.schemas)
-    async with open_registry(where.registry, where.kafka) as registry:
-        return await open_codes(told, load_catalog(looked.catalog, prefix=looked.prefix), registry)
 
 
 def _check_name(name: str, book: Codebook) -> None:

@@ -29,16 +29,15 @@ from bus.errors import ConfigInvalid
 from bus.log import configure
 from bus.settings import explain
 from producers.outbox import install as installing
+from producers.outbox import parked_cli
 from producers.outbox.database import engine_at
+from producers.outbox.options import UrlOption
 from producers.outbox.relay.daemon import serve
 from producers.outbox.relay.settings import RelaySettings
 
 app = typer.Typer(no_args_is_help=True, help="Publish from inside an agency's own transactions.")
+app.add_typer(parked_cli.app, name="parked")
 
-UrlOption = Annotated[
-    str,
-    typer.Option("--url", envvar="LIENTHONG_OUTBOX_URL", help="Database, such as postgresql://user@host:5432/name."),
-]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the statements, run none.")]
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 from bus.errors import ConfigInvalid, ConfirmationNeeded
 from producers.outbox import triggers
 from producers.outbox.database import told_plainly
-from producers.outbox.table import CAPTURE, OUTBOX, UNSENT, Tables, tables
+from producers.outbox.table import CAPTURE, OUTBOX, Tables, tables
 
 
 def creation(dialect: Dialect, present: Sequence[str] = ()) -> list[str]:
@@ -59,7 +59,8 @@ def uninstall(engine: Engine, *, confirmed: bool = False, dry_run: bool = False)
         waiting = _waiting(connection) if OUTBOX in present else 0
         if waiting and not confirmed and not dry_run:
             raise ConfirmationNeeded(
-                f"{OUTBOX}: {waiting:,} rows have not been sent; run the relay until they are, or lose them with --yes"
+                f"{OUTBOX}: {waiting:,} rows have not been sent, parked ones among them; run the relay until they are, "
+                "or lose them with --yes"
             )
         statements = removal(engine.dialect, present)
         return statements if dry_run else _run(connection, statements)
@@ -77,7 +78,7 @@ def _present(connection: Connection) -> list[str]:
 
 
 def _waiting(connection: Connection) -> int:
-    return int(connection.execute(text(f"SELECT count(*) FROM {OUTBOX} WHERE {UNSENT}")).scalar_one())
+    return int(connection.execute(text(f"SELECT count(*) FROM {OUTBOX} WHERE sent_at IS NULL")).scalar_one())
 
 
 def _tables(connection: Connection) -> Tables:

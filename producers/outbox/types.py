@@ -5,6 +5,7 @@ SQLAlchemy converts nothing here, so that a statement may run through it or thro
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.types import UserDefinedType
@@ -77,6 +78,15 @@ def moment(value: datetime, dialect: str) -> datetime | str:
     if dialect == "sqlite":
         return there.isoformat(timespec="microseconds")
     return there.replace(tzinfo=None) if dialect in ("mysql", "mariadb") else there
+
+
+def read_event_id(value: bytes) -> UUID:
+    """Of a row's ``id``, in either case of letters. Raises ValueError for what is no UUID in its usual form."""
+    text = value.decode()
+    found = UUID(text)
+    if str(found) != text.lower():
+        raise ValueError("without its hyphens")
+    return found
 
 
 def read_moment(value: datetime | str | None) -> datetime | None:

@@ -5,16 +5,23 @@ import json
 import shutil
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bus.cli import main
 from producers import Publisher
 from tests.consuming import catch_up, replica_settings
-from tests.producing import RESIDENCE, prepare, publisher_settings, registry_settings
+from tests.producing import RESIDENCE, events, prepare, publisher_settings, registry_settings
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-WARD, FORM = "code.ward", "code.legal_form"
+WARD, FORM, COUNTRY = "code.ward", "code.legal_form", "code.country"
 TAN_DINH, NEW = "26737", "29999"
+HOMES = f"""\
+register = "{RESIDENCE}"
+[fields]
+personal_id = {{ from = "cccd" }}
+"permanent_address.country" = {{ constant = "XZ" }}
+"""
 
 
 @pytest.fixture
@@ -99,6 +106,34 @@ async def _accepts_new(kafka, prefix, codes):
     state = {"personal_id": "079085000003", "permanent_address": {"province_code": "79", "ward_code": NEW}}
     async with Publisher(publisher_settings(kafka, prefix, codes=str(codes))) as publisher:
         await publisher.publish(RESIDENCE, state)
+
+
+@pytest.mark.parametrize("way", ["triggers", "log"])
+def test_captured_table_goes_by_the_published_lists(lienthong, kafka, topic_prefix, postgres_database, tmp_path, way):
+    """Its mapping names a country that only the published list has."""
+    asyncio.run(prepare(kafka, topic_prefix, [COUNTRY, RESIDENCE]))
+    shutil.copytree(SCHEMAS, tmp_path / "schemas")
+    countries, mapping = tmp_path / "schemas" / "codes" / "country.toml", tmp_path / "homes.toml"
+    countries.write_text(countries.read_text("utf-8").replace('code = "ZW"', 'code = "XZ"'), "utf-8")
+    lienthong("codes", "publish", "country", "--schemas", tmp_path / "schemas")
+    mapping.write_text(HOMES, "utf-8")
+    with psycopg.connect(postgres_database) as connection:
+        connection.execute("CREATE TABLE homes (cccd text PRIMARY KEY)")
+        connection.execute("INSERT INTO homes VALUES ('079085000001')")
+    of = ("--url", postgres_database, "--table", "homes", "--register", RESIDENCE, "--agency", "H29.5")
+    asked, codes = (*of, "--mapping", mapping, "--way", way), ("--codes", tmp_path / "codes")
+    for command in ("plan", "install"):
+        code, out = lienthong("capture", command, *asked)
+        assert (code, "XZ is not in the list country" in out) == (3, True)
+        assert lienthong("capture", command, *asked, *codes)[0] == 0
+    if way == "log":
+        steps = [("capture", "run", *of, "--until-current")]
+    else:
+        steps = [("capture", "snapshot", *of[:4]), ("outbox", "relay", *of[:2], *of[4:], "--until-empty")]
+    for step in steps:
+        assert lienthong(*step, *codes)[0] == 0
+    [found] = asyncio.run(events(kafka, topic_prefix, RESIDENCE))
+    assert found.state["permanent_address"]["country"] == "XZ"
 
 
 def test_a_code_is_shown_with_each_unit_that_it_named(lienthong):

@@ -13,13 +13,28 @@ from bus import errors, metrics
 from bus.catalog import load_catalog
 from bus.cli.app import app
 from bus.settings import load_toml
-from consumers.settings import ReplicaSettings
+from consumers.settings import ReplicaSection, ReplicaSettings
+from producers.capture.follow.settings import FollowSettings
+from producers.inbox.settings import InboxSettings
+from producers.outbox.relay.settings import RelaySettings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 EXAMPLE = DEPLOY / "replica.example.toml"
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
-UNIT = DEPLOY / "systemd" / "lienthong-replica@.service"
+FINAL = {
+    "replica": (errors.InputRefused, errors.Fenced, errors.ClusterMismatch),
+    "outbox": (errors.InputRefused, errors.ClusterMismatch),
+    "capture": (errors.InputRefused, errors.ClusterMismatch, errors.LagExceeded),
+    "inbox": (errors.InputRefused, errors.ClusterMismatch),
+}
+"""What no restart mends, by unit."""
+DRAIN_SECONDS = {
+    "replica": ReplicaSection.model_fields["drain_seconds"].default,
+    "outbox": RelaySettings.model_fields["drain_seconds"].default,
+    "capture": FollowSettings.model_fields["drain_seconds"].default,
+    "inbox": InboxSettings.model_fields["drain_seconds"].default,
+}
 
 
 @pytest.fixture
@@ -38,11 +53,25 @@ def systemd_analyze() -> str:
     return found
 
 
+@pytest.fixture(params=FINAL)
+def name(request) -> str:
+    return request.param
+
+
 @pytest.fixture
-def unit() -> ConfigParser:
+def path(name) -> Path:
+    return DEPLOY / "systemd" / f"lienthong-{name}@.service"
+
+
+@pytest.fixture
+def unit(path) -> ConfigParser:
+    return parsed(path)
+
+
+def parsed(path: Path) -> ConfigParser:
     parser = ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[method-assign,assignment]
-    parser.read(UNIT, encoding="utf-8")
+    parser.read(path, encoding="utf-8")
     return parser
 
 
@@ -88,13 +117,13 @@ def test_example_configuration_shows_no_default_but_the_true_one():
     assert given["metrics"] == fields["metrics"].default.model_dump()
 
 
-def test_a_stop_ends_by_itself_before_systemd_kills(unit):
-    assert float(unit["Service"]["TimeoutStopSec"]) > load_toml(EXAMPLE, ReplicaSettings).replica.drain_seconds + 10
+def test_a_stop_ends_by_itself_before_systemd_kills(name, unit):
+    assert float(unit["Service"]["TimeoutStopSec"]) > DRAIN_SECONDS[name] + 10
 
 
-def test_unit_gives_up_on_errors_that_no_restart_mends_and_only_on_them(unit):
+def test_unit_gives_up_on_errors_that_no_restart_mends_and_only_on_them(name, unit):
     final = {int(code) for code in unit["Service"]["RestartPreventExitStatus"].split()}
-    assert final == {error.exit_code for error in (errors.InputRefused, errors.Fenced, errors.ClusterMismatch)}
+    assert final == {error.exit_code for error in FINAL[name]}
     assert errors.Unavailable.exit_code not in final
 
 
@@ -109,7 +138,20 @@ def test_unit_starts_a_command_that_exists(unit):
     assert all(option in shown.output for option in options)
 
 
-def test_unit_may_write_where_the_example_writes(unit):
+def test_what_a_unit_takes_from_its_environment_stands_at_its_top(path, unit):
+    head = path.read_text("utf-8").split("[Unit]")[0]
+    assert all(word in head for word in re.findall(r"\$\{(\w+)\}", unit["Service"]["ExecStart"]))
+
+
+def test_units_are_hardened_alike(unit):
+    first = parsed(DEPLOY / "systemd" / "lienthong-replica@.service")["Service"]
+    hardening = [key for key in first if re.match(r"Protect|Private|Restrict|System|Lock|Capability|NoNew|UMask", key)]
+    assert len(hardening) > 15
+    assert {key: unit["Service"].get(key) for key in hardening} == {key: first[key] for key in hardening}
+
+
+def test_unit_may_write_where_the_example_writes():
+    unit = parsed(DEPLOY / "systemd" / "lienthong-replica@.service")
     settings = load_toml(EXAMPLE, ReplicaSettings)
     instance = settings.replica.name
     state, cache = (
@@ -121,9 +163,9 @@ def test_unit_may_write_where_the_example_writes(unit):
 
 
 @pytest.mark.full
-def test_systemd_accepts_the_unit(systemd_analyze, tmp_path):
-    instance = tmp_path / "lienthong-replica@health.service"
-    instance.write_text(UNIT.read_text("utf-8").replace("/opt/lienthong/bin/lienthong", "/bin/true"), encoding="utf-8")
+def test_systemd_accepts_the_unit(systemd_analyze, tmp_path, path):
+    instance = tmp_path / path.name.replace("@", "@health")
+    instance.write_text(path.read_text("utf-8").replace("/opt/lienthong/bin/lienthong", "/bin/true"), encoding="utf-8")
     run(systemd_analyze, "verify", "--man=no", str(instance))
 
 

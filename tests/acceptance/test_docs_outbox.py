@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+import shlex
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.conf import settings as django_settings
 from sqlalchemy.engine import make_url
+from typer.testing import CliRunner
 
+from bus.cli.app import app
 from bus.event import Op
 from tests.outbox import installed, relay_all
 from tests.producing import events, prepare, registry_settings
@@ -63,6 +66,26 @@ def test_every_code_block_runs_and_what_it_enqueues_is_sent(kafka, topic_prefix,
         "3": Op.DELETE,
         "4": Op.UPSERT,
     }
+
+
+def test_parked_rows_are_listed_and_retried_as_written(postgres_database):
+    engine = installed(postgres_database)
+    with engine.begin() as connection:
+        for number, reason in enumerate(("sex: codes: expected male", "payload: expected JSON in UTF-8")):
+            put = "INSERT INTO lienthong_outbox (id, aggregatetype, aggregateid, type, payload, parked) VALUES "
+            row = f"(gen_random_uuid(), 'resident.identity', '07908500000{number}', 'UPSERT', '{{}}', '{reason}')"
+            connection.exec_driver_sql(put + row)
+    engine.dispose()
+    [block] = blocks("console")
+    printed = []
+    for line in block.replace(ADDRESS, postgres_database.removeprefix("postgresql://")).splitlines():
+        program, *words = shlex.split(line, comments=True)
+        done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+        assert (program, done.exit_code) == ("lienthong", 0), done.output
+        printed.append(done.stdout)
+    assert "sex: codes" in printed[0]
+    assert "079085" not in printed[0]
+    assert printed[1] == "1 to be taken again, 0 superseded, 0 left parked\n"
 
 
 def test_every_column_of_the_table_is_explained():

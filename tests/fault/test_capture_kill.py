@@ -5,7 +5,6 @@ the table never was.
 """
 
 import asyncio
-import os
 import random
 import signal
 import subprocess
@@ -21,11 +20,10 @@ from bus.event import Op
 from tests.capture import follow_all, follow_settings, made, table, take, topic
 from tests.outbox import command, relay_all, started
 from tests.producing import prepare
+from tests.soak import CHANGES, KILLS
 
 POINTS = ("synchronised:1", "planned:2", "committed:2", "chunked:1", "committed:3", "recorded:1", "recorded:2")
 """Of the log's; the table's 40 people are five chunks."""
-KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
-"""How often a follower is killed at random; ``make soak`` sets 200."""
 FOLLOW = """
 import sys
 from bus import crashpoints
@@ -50,27 +48,30 @@ def bus(kafka, topic_prefix):
 
 
 def write(url, chance, times):
-    """Changes of all kinds, some rolled back; keys move between people and go."""
+    """So many changes of all kinds, some to a transaction, some rolled back; keys move between people and go."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for _ in range(times):
-            number, name = chance.randint(1, 40), chance.choice("ABCDĐE")
+        while times > 0:
+            together = min(chance.randint(1, 8), times)
             with connection.transaction(force_rollback=chance.random() < 0.1):
-                connection.execute("UPDATE persons SET ten = %s WHERE id = %s", (name, number))
-                kind = chance.random()
-                if kind < 0.1:
-                    connection.execute("DELETE FROM persons WHERE id = %s", (number,))
-                elif kind < 0.2:
-                    key = f"079085{chance.randint(1, 60):06d}"
-                    connection.execute(
-                        "UPDATE persons SET cccd = %s WHERE id = %s AND NOT EXISTS "
-                        "(SELECT FROM persons WHERE cccd = %s)",
-                        (key, number, key),
-                    )
-                elif kind < 0.3:
-                    connection.execute(
-                        "INSERT INTO persons SELECT n, '079085' || lpad((n + 20)::text, 6, '0'), 'Lê Văn', 'Mới', "
-                        "'1985-03-12', 1 FROM generate_series(1, 40) AS s (n) ON CONFLICT DO NOTHING"
-                    )
+                for _ in range(together):
+                    change(connection, chance)
+            times -= together
+
+
+def change(connection, chance):
+    number, name, kind = chance.randint(1, 40), chance.choice("ABCDĐE"), chance.random()
+    connection.execute("UPDATE persons SET ten = %s WHERE id = %s", (name, number))
+    if kind < 0.1:
+        connection.execute("DELETE FROM persons WHERE id = %s", (number,))
+    elif kind < 0.2:
+        key = f"079085{chance.randint(1, 60):06d}"
+        free = "NOT EXISTS (SELECT FROM persons WHERE cccd = %s)"
+        connection.execute(f"UPDATE persons SET cccd = %s WHERE id = %s AND {free}", (key, number, key))
+    elif kind < 0.3:
+        connection.execute(
+            "INSERT INTO persons SELECT n, '079085' || lpad((n + 20)::text, 6, '0'), 'Lê Văn', 'Mới', "
+            "'1985-03-12', 1 FROM generate_series(1, 40) AS s (n) ON CONFLICT DO NOTHING"
+        )
 
 
 def holds(bus, url):
@@ -112,7 +113,7 @@ def test_follower_killed_at_random_again_and_again_gets_there(bus, postgres_data
     settings = follow_settings(*bus, url, lease_seconds=0.2, snapshot_rows=5, transaction_rows=20)
     for _ in range(KILLS):
         with follower("", settings) as process:
-            write(url, chance, 30)
+            write(url, chance, CHANGES // KILLS)
             time.sleep(1 + chance.random())
             process.kill()
     follow_all(*bus, url, lease_seconds=0.2)
@@ -133,4 +134,19 @@ def test_snapshot_of_triggers_and_their_relay_killed_go_on_where_they_were(bus, 
         relay.communicate(timeout=60)
     assert relay.returncode == -signal.SIGKILL
     relay_all(*bus, url)
+    holds(bus, url)
+
+
+def test_snapshot_of_triggers_and_their_relay_killed_at_random_get_there(bus, postgres_database):
+    url, chance = postgres_database, random.Random(6)  # noqa: S311
+    made(url, bus[1], rows=max(40, CHANGES // 50))
+    relay = command(*bus, url, "--transaction-rows", "20", "--lease", "0.2")
+    for _ in range(KILLS):
+        with run(TAKE, "", url, bus[1]) as reading, started(relay) as sending:
+            write(url, chance, CHANGES // KILLS)
+            time.sleep(1 + chance.random())
+            for process in (reading, sending):
+                process.kill()
+    take(url, bus[1])
+    relay_all(*bus, url, lease_seconds=0.2)
     holds(bus, url)

@@ -17,14 +17,14 @@ import pytest
 from bus.crashpoints import NAMES
 from bus.event import Op
 from tests.exports import export, job, people, run
+from tests.outbox import in_version_order
 from tests.producing import IDENTITY, events, person, prepare, registry_settings
+from tests.soak import CHANGES, KILLS
 
 ONCE = ("filediff.synchronising", "filediff.synchronised")  # a run reads the topic once
 POINTS = [f"{name}:1" for name in NAMES] + [f"{name}:2" for name in NAMES if name not in ONCE]
 POINTS = [point for point in POINTS if point.startswith("filediff.")]
-KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
-"""How often a run is killed at random; ``make soak`` sets 200."""
-SOAK_ROWS = 50_000 if KILLS > 20 else 2_000
+SOAK_ROWS = max(2_000, 2 * CHANGES)
 DRIVER = """
 import asyncio, sys
 from bus import crashpoints
@@ -149,9 +149,7 @@ async def holds(kafka, prefix, before, wanted):
     then = {row["personal_id"]: row for row in wanted}
     due = Counter(first.keys()) + Counter(key for key in first.keys() | then.keys() if first.get(key) != then.get(key))
     assert Counter(event.key for event in found) == due
-    for key in last:
-        versions = [event.version for event in found if event.key == key]
-        assert versions == sorted(set(versions))
+    assert in_version_order(found)
 
 
 def test_run_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, tmp_path):

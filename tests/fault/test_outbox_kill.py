@@ -1,6 +1,7 @@
 """Relays killed with SIGKILL at each crash point and at random, frozen and thawed.
 
-What must be true: the topic's last state per key is the source's, each event stands there once, in version order.
+What must be true: the topic's last state per key is the source's, each event stands there once, in version order; and
+replicas that followed hold what those do that come later.
 """
 
 import asyncio
@@ -15,15 +16,19 @@ import pytest
 from sqlalchemy import text
 
 from bus.crashpoints import NAMES
+from bus.names import RegisterName
+from consumers.stores import open_reader
+from consumers.stores.base import Slot
+from tests.consuming import catch_up, following, held, replica_settings, until
 from tests.outbox import in_version_order, installed, outbox, relay_all, relay_settings
 from tests.producing import IDENTITY, events, person, prepare
+from tests.soak import CHANGES, KILLS
 
 POINTS = (
     *("outbox.taken:1", "outbox.synchronised:1", "outbox.begun:1", "outbox.sent:1", "outbox.marked:1"),
     *("outbox.committed:1", "outbox.committed:2"),
 )
-KILLS = int(os.environ.get("LIENTHONG_SOAK_KILLS", "2"))
-"""How often a relay is killed at random; ``make soak`` sets 200."""
+PEOPLE = 6
 DRIVER = """
 import sys
 from bus import crashpoints
@@ -66,8 +71,8 @@ def test_relay_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, 
     agency, chance = outbox(kafka, topic_prefix), random.Random(1)  # noqa: S311
     settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=50, lease_seconds=0.2)
     for _ in range(KILLS):
-        write(postgres, agency, 30)
         with run(settings, "") as process:
+            write(postgres, agency, CHANGES // KILLS // PEOPLE)
             time.sleep(0.8 + chance.random())
             process.kill()
     relay_all(kafka, topic_prefix, postgres_database, lease_seconds=0.2)
@@ -95,10 +100,53 @@ def test_frozen_relay_that_was_taken_over_lands_nothing_when_it_thaws(kafka, top
         holds(kafka, topic_prefix, postgres)
 
 
+async def test_replica_that_followed_through_freeze_and_thaw_equals_a_fresh_one_row_by_row(
+    kafka, topic_prefix, postgres, postgres_database, tmp_path
+):
+    agency = outbox(kafka, topic_prefix)
+    settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=7, lease_seconds=0.5)
+    live, fresh = (
+        replica_settings(kafka, topic_prefix, f"sqlite:///{tmp_path / name}", [IDENTITY]) for name in ("live", "fresh")
+    )
+    async with following(live):
+        await asyncio.to_thread(write, postgres, agency, 4)
+        with run(settings, "outbox.sent:2:STOP") as older:
+            try:
+                await asyncio.to_thread(os.waitid, os.P_PID, older.pid, os.WSTOPPED | os.WEXITED)
+                await asyncio.to_thread(relay_all, kafka, topic_prefix, postgres_database, lease_seconds=0.5)
+                os.kill(older.pid, signal.SIGCONT)
+                _, error = await asyncio.to_thread(older.communicate, timeout=60)
+            finally:
+                older.kill()
+        assert "bus.errors.Fenced" in error, error[-2000:]
+        await asyncio.to_thread(write, postgres, agency, 2)
+        await asyncio.to_thread(relay_all, kafka, topic_prefix, postgres_database, lease_seconds=0.5)
+        await catch_up(fresh)
+        await until(lambda: offsets(live) == offsets(fresh))
+        assert held(live) == held(fresh)
+    assert {row["key"]: (str(row["event_id"]), row["version"]) for row in held(fresh).values()} == living(postgres)
+
+
+def offsets(settings):
+    with open_reader(settings.replica.database) as reader:
+        found = reader.positions(RegisterName(IDENTITY), Slot.LIVE).items()
+        return {partition: position.next_offset for partition, position in found}
+
+
+def living(engine):
+    """Event and version of each key whose newest row is no delete."""
+    newest = (
+        "SELECT DISTINCT ON (aggregateid) aggregateid, type, id::text, version FROM lienthong_outbox "
+        "WHERE type <> 'TOMBSTONE' ORDER BY aggregateid, version DESC"
+    )
+    with engine.connect() as connection:
+        return {row[0]: (row[2], row[3]) for row in connection.execute(text(newest)) if row[1] == "UPSERT"}
+
+
 def write(engine, agency, rounds):
     for number in range(rounds):
         with engine.begin() as connection:
-            some = [person(n, full_name=f"Nguyễn Văn {chr(65 + number % 26)}") for n in range(6)]
+            some = [person(n, full_name=f"Nguyễn Văn {chr(65 + number % 26)}") for n in range(PEOPLE)]
             agency.enqueue_many(connection, IDENTITY, some)
             if number % 3 == 1:
                 agency.enqueue_delete(connection, IDENTITY, person(5)["personal_id"])

@@ -36,6 +36,8 @@ def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it, between two jobs
     warnings.simplefilter("ignore")
+    answers.write("ready\n")
+    answers.flush()
     for line in sys.stdin:
         job = json.loads(line)
         answers.write(json.dumps(tried(job["reader"], job["seed"], job["start"], job["count"], place)) + "\n")

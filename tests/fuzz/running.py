@@ -93,6 +93,10 @@ class _Child:
             stdout=subprocess.PIPE,
             text=True,
         )
+        assert self._process.stdout
+        if not self._process.stdout.readline():
+            self.close()
+            raise RuntimeError("a process that tries readers does not start: python -m tests.fuzz.child tells why")
 
     def asked(self, job: dict[str, Any]) -> dict[str, Any] | None:
         """None where the process died of it."""

@@ -51,6 +51,12 @@ REFUSED = {
     "a pattern that nests without end": ("schema-file", state_with(pattern="(" * 3_000, hint="x")),
     "a repetition that is too large": ("schema-file", state_with(pattern="a{99999999999}", hint="x")),
     "a logical type that is a list": ("schema-file", state_with(type={"type": "string", "logicalType": []})),
+    "fields that are a number": ("schema-file", state_with(type={"type": "record", "name": "R", "fields": 1})),
+    "checks that are a number": (
+        "schema-file",
+        state_with(type={"type": "record", "name": "R", "fields": [], "checks": 1}),
+    ),
+    "a kind of schema that there is none of": ("schema-file", json.dumps(json.loads(SCHEMA) | {"type": "e"}).encode()),
     "a check that is a list": ("schema-file", state_with(check=[])),
     "a code list's name that is a record": ("schema-file", state_with(codes={})),
     "a code list that is not UTF-8": ("code-list", b"\xff"),

@@ -22,7 +22,9 @@ from bus.errors import ConfigInvalid, ConfirmationNeeded, StateInvalid
 from bus.event import Op
 from bus.headers import read_tombstone
 from producers.outbox.install import install, plan, uninstall
+from producers.outbox.relay.postgres import PostgresSource
 from producers.outbox.relay.relay import Relay
+from producers.outbox.relay.source import Share
 from tests.mariadb import SERVER, local_mariadb
 from tests.outbox import command, in_version_order, installed, outbox, relay_all, relay_settings, started
 from tests.producing import IDENTITY, events, person, prepare, records
@@ -201,6 +203,23 @@ def test_rows_behind_a_running_older_transaction_wait_for_it(kafka, topic_prefix
     wait(lambda: on_topic(kafka, topic_prefix))
     relay.stop()
     running.join()
+
+
+def test_row_of_an_earlier_transaction_never_overtakes_the_row_of_its_key_that_it_waited_for(postgres):
+    """Begun to write first, it got to the key second; a third one, between them, still runs."""
+    agency = outbox("127.0.0.1:9", "city", form="json")
+    with postgres.connect() as second, postgres.connect() as other, postgres.connect() as first:
+        for each in (second, other, first):
+            each.execute(text("SELECT pg_current_xact_id()"))
+        for each in (first, second):
+            agency.enqueue(each, IDENTITY, person(1))
+            each.commit()
+        source = PostgresSource(postgres, Share(IDENTITY, 0, 1, 100, 10**6))
+        assert list(source.sweep()) == []
+        other.commit()
+        [rows] = source.sweep()
+        source.close()
+    assert len(rows) == 2
 
 
 def test_rows_of_a_restored_dump_are_sent_whatever_transaction_wrote_them(

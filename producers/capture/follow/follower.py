@@ -132,8 +132,9 @@ class Follower:
         place, found = self._synchronised(bus, ledger)
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")
-        source = table_of(self._engine, capture, self._catalog, bus.release.schema)
-        mappings = stored_mappings(self._engine, bus.release.schema, bus.codes.lists)
+        schema, lists = bus.release.schema, bus.codes.lists
+        source = table_of(self._engine, capture, self._catalog, schema, lists)
+        mappings = stored_mappings(self._engine, schema, lists)
         translator = Translator(self._register, self._agency, bus.release, mappings)
         encoder = RowEncoder(self._register, self._agency, bus.release, translator)
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)

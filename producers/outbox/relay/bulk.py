@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import UUID
 
 import polars as pl
 
@@ -20,13 +19,13 @@ from bus.schema.columns import broken, frame_schema
 from bus.schema.fields import RegisterSchema
 from producers.admission import own_key_start
 from producers.outbox.relay.row import Row
-from producers.outbox.types import read_moment
+from producers.outbox.types import read_event_id, read_moment
 from producers.release import Release
 
 KINDS = {"string", "date", "timestamp"}
 _READ: Mapping[str, Callable[[str], date]] = {
     "date": date.fromisoformat,
-    "timestamp": lambda text: datetime.fromisoformat(text).astimezone(UTC),
+    "timestamp": lambda text: _moment(text),
 }
 _STRANGE = (
     *(ValueError, TypeError, AttributeError, OverflowError, RecursionError, StateInvalid),
@@ -65,12 +64,20 @@ def _frame(schema: RegisterSchema, told: Sequence[Mapping[str, Any]]) -> pl.Data
     return pl.DataFrame(columns, schema=frame_schema(schema), strict=True)
 
 
+def _moment(text: str) -> datetime:
+    """Raises ValueError where the zone is left open: it would be read as this machine's."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("no time zone")
+    return found.astimezone(UTC)
+
+
 def events(schema: RegisterSchema, agency: AgencyCode, rows: Sequence[Row], states: pl.DataFrame) -> pl.DataFrame:
     recorded = [read_moment(row.created_at) for row in rows]
     occurred = [read_moment(row.occurred_at) or at for row, at in zip(rows, recorded, strict=True)]
     return states.select(
         seq=pl.Series([row.seq for row in rows], dtype=pl.Int64),
-        event_id=pl.Series([str(UUID(row.event_id.decode())) for row in rows], dtype=pl.String),
+        event_id=pl.Series([str(read_event_id(row.event_id)) for row in rows], dtype=pl.String),
         op=pl.lit(str(Op.UPSERT)),
         key=pl.Series([row.key.decode() for row in rows], dtype=pl.String),
         version=pl.Series([row.version for row in rows], dtype=pl.Int64),

@@ -22,7 +22,7 @@ from producers.lane import too_large
 from producers.outbox.relay import bulk
 from producers.outbox.relay.row import Row
 from producers.outbox.table import BYTES, JSON, ROW, TOMBSTONE
-from producers.outbox.types import read_moment
+from producers.outbox.types import read_event_id, read_moment
 from producers.release import Release
 
 REASON_LENGTH = 400
@@ -67,7 +67,7 @@ class RowEncoder:
         for row in rows:
             seq, key, event_id, kind, form, payload, _version, traceparent, *_ = row
             if encoded and seq in encoded:
-                form, payload = BYTES, encoded[seq]
+                form, payload, event_id = BYTES, encoded[seq], event_id.lower()
             if form == BYTES and payload and payload[0] == 0 and len(payload) <= limit and kind in kinds and key:
                 headers = [spec, (EVENT_ID, event_id), source, kinds[kind], content]
                 if traceparent:
@@ -168,7 +168,7 @@ class RowEncoder:
 
     def _uuid(self, text: bytes) -> UUID:
         try:
-            return UUID(text.decode())
+            return read_event_id(text)
         except ValueError as error:
             raise self._bad("id", "a UUID") from error
 

@@ -2,6 +2,9 @@
 
 All transactions below ``pg_snapshot_xmin`` have ended, and no new one gets such an id. So the unsent rows below it are
 a closed set: chunks of it may be read ahead of the marks, and nothing can still appear between two of them.
+
+Ids are given in the order in which transactions begin to write, versions in the order in which they come to a key. A
+row below may therefore follow one of its key that is not below: reading ends at the lowest version that is held back.
 """
 
 import os
@@ -34,7 +37,14 @@ HEAL = f"""\
 UPDATE {OUTBOX} SET txid = pg_current_xact_id()
 WHERE aggregatetype = %s AND {UNSENT} AND txid >= pg_snapshot_xmax(pg_current_snapshot())"""
 """Rows of a restored dump: their transaction ids are of another server, and may be still to come here."""
-BOUND = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+BOUND = f"""\
+SELECT pg_snapshot_xmin(now)::text, coalesce(CASE WHEN pg_snapshot_xmin(now) < pg_snapshot_xmax(now) THEN (
+  SELECT version FROM {OUTBOX}
+  WHERE aggregatetype = %s AND {UNSENT} AND version IS NOT NULL AND txid >= pg_snapshot_xmin(now)
+  ORDER BY version, seq LIMIT 1
+) END, {2**63 - 1})
+FROM pg_current_snapshot() AS now"""
+"""Below which transaction and below which version rows may be read."""
 ANY = f"SELECT EXISTS (SELECT FROM {OUTBOX} WHERE aggregatetype = %s AND {UNSENT})"
 SHARD = "(hashtext(aggregateid) & 2147483647) %% {shards} = {shard}"
 CHUNK = """\
@@ -46,7 +56,8 @@ FROM (
   FROM (
     SELECT seq, aggregateid, id, type, format, payload, version, traceparent, occurred_at, created_at
     FROM {outbox}
-    WHERE aggregatetype = %s AND {unsent} AND (version, seq) > (%s, %s) AND txid < %s::xid8 AND {shard}
+    WHERE aggregatetype = %s AND {unsent} AND (version, seq) > (%s, %s) AND version < %s
+      AND txid < %s::xid8 AND {shard}
     ORDER BY version, seq LIMIT %s
   ) AS first_ones
 ) AS summed
@@ -86,7 +97,9 @@ class PostgresSource(PlainSource):
     def sweep(self) -> Generator[list[Row]]:
         self._notified = False
         with self._told(), self._reading, self._connection.cursor(binary=True) as cursor:
-            bound = cursor.execute(BOUND).fetchone()[0]  # type: ignore[index]
+            bound = cast(
+                "tuple[str, int]", cursor.execute(BOUND, (self._share.aggregatetype,), prepare=True).fetchone()
+            )
             after, more = (LOWEST, 0), True
             while more and (rows := self._next(cursor, bound, after)):
                 yield rows
@@ -94,9 +107,11 @@ class PostgresSource(PlainSource):
                 after = last.version, last.seq
                 more = self._full(rows)
 
-    def _next(self, cursor: "psycopg.Cursor[Any]", bound: str, after: tuple[int, int]) -> list[Row]:
+    def _next(self, cursor: "psycopg.Cursor[Any]", bound: tuple[str, int], after: tuple[int, int]) -> list[Row]:
         share = self._share
-        cursor.execute(self._chunk, (share.aggregatetype, *after, bound, share.rows, share.bytes), prepare=True)
+        transaction, version = bound
+        given = (share.aggregatetype, *after, version, transaction, share.rows, share.bytes)
+        cursor.execute(self._chunk, given, prepare=True)
         return cast("list[Row]", cursor.fetchall())  # plain tuples in Row's order: naming them all would take its time
 
     def _full(self, rows: Sequence[Any]) -> bool:

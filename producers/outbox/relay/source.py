@@ -110,11 +110,13 @@ class PlainSource:
 
     def mark_known(self, connection: Connection, known: Known) -> int:
         outbox, count = self._tables.outbox, 0
+        is_text = self._engine.dialect.name != "postgresql"  # where a writer may spell it in capitals
+        written = func.lower(outbox.c.id) if is_text else outbox.c.id
         for tombstones in (False, True):
             ids = [event_id.decode() for event_id, tombstone in known if tombstone is tombstones]
             kind = (outbox.c.type == TOMBSTONE) if tombstones else (outbox.c.type != TOMBSTONE)
             for start in range(0, len(ids), MARK_ROWS):
-                some = outbox.c.id.in_(ids[start : start + MARK_ROWS])
+                some = written.in_(ids[start : start + MARK_ROWS])
                 found = select(outbox.c.seq).where(*_unsent(self._tables, self._share), kind, some)
                 numbers = list(connection.execute(found).scalars())
                 self.mark(connection, Marks(numbers, ()), delete=False)
@@ -172,7 +174,8 @@ def waiting(engine: Engine, found: Tables, share: Share) -> Waiting:
     outbox = found.outbox.c
     unsent = select(outbox.created_at).where(*_unsent(found, share))
     first = unsent.where(outbox.version.is_not(null())).order_by(outbox.version, outbox.seq).limit(1)
-    parked = select(func.count()).where(outbox.aggregatetype == share.aggregatetype, outbox.parked.is_not(null()))
+    kept = outbox.aggregatetype == share.aggregatetype, outbox.parked.is_not(null()), outbox.sent_at.is_(null())
+    parked = select(func.count()).where(*kept)
     with told_plainly(engine), engine.connect() as connection:
         count = connection.execute(select(func.count()).select_from(unsent.limit(COUNT_LIMIT).subquery())).scalar_one()
         oldest = read_moment(connection.execute(first).scalar())
