@@ -3,20 +3,20 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bus import metrics
+from bus import kafka, metrics
 from bus.catalog import Register
 from bus.crashpoints import crash_point
-from bus.errors import Fenced
+from bus.errors import Fenced, Unavailable
 from bus.records import Records
 from bus.registry import SchemaRegistry
 from bus.settings import KafkaSettings
-from consumers.lane import Decode, Lane
+from consumers.lane import Decode, Lane, kafka_partition
 from consumers.parked.lot import ParkingLot
 from consumers.progress import Progress
 from consumers.reading.book import SchemaBook
@@ -24,14 +24,24 @@ from consumers.reading.columns import ColumnDecoder
 from consumers.reading.decoded import Decoded
 from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Route
-from consumers.stores.base import Phase, RegisterStatus, Slot
+from consumers.sharing import Share, Sharing, first_of
+from consumers.stores.base import Partition, Phase, RegisterStatus, Slot
 from consumers.thread import StoreThread
 
 log = structlog.get_logger(__name__)
 
 RESUME_MARGIN = timedelta(days=1)  # how much sooner than delete.retention.ms a tombstone is taken for gone
 
+LOOK_SECONDS = 1.0  # how soon is seen what other daemons have begun, finished, or brought up to where it was wanted
+
+REGAIN_SECONDS = (
+    3.0  # a member that has lost its partitions hears of it within a heartbeat; who has not, still owns them
+)
+
 FEW = 30  # records; up to so many a step for each, 0.05 ms, is sooner than columns, which take 1.8 ms to set up
+
+
+GROWN = "the schema has grown"
 
 
 class StartOver(Exception):
@@ -53,6 +63,7 @@ class Following:
         columnar: bool,
         lot: ParkingLot,
         open_tables: Callable[[], Awaitable[None]],
+        sharing: Sharing,
     ) -> None:
         self.register = register
         self.book = SchemaBook(register, registry)
@@ -63,7 +74,10 @@ class Following:
         self._lot = lot
         self._open_tables = open_tables
         self._lanes: list[Lane] = []
-        self._stopping = False
+        self._sharing = sharing
+        self._looked_at = False
+        """This run has seen how old the positions are."""
+        self._stop = asyncio.Event()
 
     @property
     def reading(self) -> bool:
@@ -76,34 +90,101 @@ class Following:
 
     def stop(self) -> None:
         """Let every lane commit what it has taken, and end."""
-        self._stopping = True
+        self._stop.set()
+        self._let_go()
+
+    def _let_go(self) -> None:
         for lane in self._lanes:
             lane.stop.set()
 
     async def run(self, route: Route, *, until_caught_up: bool) -> None:
         """Follow the register until stopped, or until it has what was there at the start.
 
-        Raises ClusterMismatch, Fenced, Unavailable; a later run goes on from the last commit.
+        Of partitions shared with other daemons, those that are this one's, as long as they are. Raises ClusterMismatch,
+        Unavailable, and, where nothing is shared, Fenced; a later run goes on from the last commit.
         """
-        if await self._too_old():
-            await self._begin_fill("tombstones may have gone since this replica was last caught up")
-        while not self._stopping:
-            status = await self._status()
-            if status.filling:
-                await (self._bootstrap(route) if status.phase is Phase.ABSENT else self._rebuild(route))
-            elif status.phase is Phase.ABSENT:
-                await self._begin_fill("nothing is here yet")
-            elif status.fingerprint != self._fingerprint():
-                await self._begin_fill("the schema has grown")
-            else:
-                await self._follow(route, status, until_caught_up=until_caught_up)
-            if until_caught_up and not self.state:
+        self._looked_at = False
+        wanted = await self._wanted(route) if until_caught_up else None
+        while (share := await self._granted()) is not None:
+            try:
+                with share.used(self._let_go):
+                    await self._turn(route, share, wanted)
+            except Fenced as error:
+                await self._overtaken(error, share)
+            if wanted is not None and not self.state and await self._have(wanted):
                 return
+
+    async def _wanted(self, route: Route) -> Mapping[Partition, int]:
+        """What is there now, in all partitions: other daemons may bring some of it. Nothing where none is shared."""
+        if not self._sharing.shared:
+            return {}
+        with kafka.told_plainly(self._settings):
+            async with kafka.consumer(self._settings) as consumer:
+                ends = await consumer.end_offsets([kafka_partition(at) for at in route.partitions])
+                return {at: ends[kafka_partition(at)] for at in route.partitions}
+
+    async def _granted(self) -> Share | None:
+        """The share of this daemon, once it has one; None when stopped."""
+        while not self._stop.is_set():
+            if self._sharing.share is not None:
+                return self._sharing.share
+            self._unready(self._sharing.waiting)
+            await first_of(self._sharing.granted(), self._stop.wait(), seconds=LOOK_SECONDS)
+        return None
+
+    async def _turn(self, route: Route, share: Share, wanted: Mapping[Partition, int] | None) -> None:
+        """Do what the register wants now. Whoever has its first partition fills it, the others follow or wait."""
+        status = await self._status()
+        leads = share.leads(route)
+        why = await self._why_fill(status)
+        if status.filling and leads and not why:
+            await self._learn_newest()
+            await (self._bootstrap if status.phase is Phase.ABSENT else self._rebuild)(route, share, status)
+        elif why and (leads or why == GROWN):
+            await self._begin_fill(why)
+        elif status.phase is Phase.ABSENT or why:
+            self._unready("another daemon fills it")
+            await self._pause(share, LOOK_SECONDS)
+        else:
+            await self._follow(share.of(route), share, status, wanted)
+
+    async def _why_fill(self, status: RegisterStatus) -> str:
+        """Why a fill has to begin; empty when it need not, or is under way since this run looked."""
+        if not (status.filling and self._looked_at) and await self._too_old():
+            self._looked_at = True
+            return "tombstones may have gone since this replica was last caught up"
+        self._looked_at = True
+        if status.filling:
+            return ""
+        if status.phase is Phase.ABSENT:
+            return "nothing is here yet"
+        return GROWN if status.fingerprint != self._fingerprint() else ""
+
+    async def _learn_newest(self) -> None:
+        """Fill under the schema for which another daemon may have begun it."""
+        if self._sharing.shared:
+            await self.book.refresh()
+            await self._open_tables()
+
+    async def _overtaken(self, error: Fenced, share: Share) -> None:
+        """Nothing was written. Partitions that are still this daemon's in a moment are claimed again."""
+        if not self._sharing.shared:
+            raise error
+        self._unready(f"{error.reason}: {error}")
+        log.warning("register_interrupted", register=self.register.name, reason=error.reason, error=str(error))
+        await self._pause(share, REGAIN_SECONDS)
+
+    async def _pause(self, share: Share, seconds: float) -> None:
+        """Until the seconds have passed, a stop, or a new share."""
+        await first_of(share.revoked.wait(), self._stop.wait(), seconds=seconds)
+
+    def _unready(self, state: str) -> None:
+        self.state = state
+        metrics.ready.labels(self.register.name).set(0)
 
     async def _begin_fill(self, why: str) -> None:
         log.info("fill_begun", register=self.register.name, why=why)
-        self.state = "fill"
-        metrics.ready.labels(self.register.name).set(0)
+        self._unready("fill")
         await self._store(self._store.store.begin_fill, self.register.name)
 
     async def _too_old(self) -> bool:
@@ -113,40 +194,79 @@ class Following:
         since = [position.caught_up_at for position in positions.values() if position.caught_up_at is not None]
         return bool(since) and datetime.now(UTC) - min(since) > kept - RESUME_MARGIN
 
-    async def _bootstrap(self, route: Route) -> None:
+    async def _bootstrap(self, route: Route, share: Share, status: RegisterStatus) -> None:
         """Fill the shadow up to the end offsets seen at its start, then make it the live table."""
         with self._starting_over():
-            async with self._lane(route, Slot.SHADOW) as shadow:
+            async with self._lane(route, Slot.SHADOW, share, status) as shadow:
                 await self._fill(shadow, "bootstrap")
                 if shadow.reached(shadow.ends):
                     await self._finish()
 
-    async def _rebuild(self, route: Route) -> None:
-        """Fill a shadow while the live lane goes on; when it has caught up with the live one, swap."""
+    async def _rebuild(self, route: Route, share: Share, status: RegisterStatus) -> None:
+        """Fill a shadow while the live lane goes on; when it has caught up with the live table, swap."""
         with self._starting_over():
-            async with self._lane(route, Slot.LIVE) as live, self._lane(route, Slot.SHADOW) as shadow:
+            async with (
+                self._lane(share.of(route), Slot.LIVE, share, status) as live,
+                self._lane(route, Slot.SHADOW, share, status) as shadow,
+            ):
                 following = asyncio.create_task(live.run(), name=f"follow {self.register.name}")
                 try:
                     await self._fill(shadow, "rebuild", unless=following.done)
                 finally:
                     live.stop.set()
                     await following
-                standing = {at: position.next_offset for at, position in live.positions.items()}
+                standing = await self._standing(route)
                 await shadow.run(until=lambda: shadow.reached(standing))
                 if shadow.reached(shadow.ends) and shadow.reached(standing):
                     await self._finish()
 
-    async def _follow(self, route: Route, status: RegisterStatus, *, until_caught_up: bool) -> None:
-        """Keep the live table in step; ends when stopped, caught up where that is wanted, or a wider schema came."""
-        async with self._lane(route, Slot.LIVE) as live:
+    async def _standing(self, route: Route) -> dict[Partition, int]:
+        """Where the live table stands, whoever brought it there."""
+        positions = await self._store(self._store.store.positions, self.register.name, Slot.LIVE)
+        return {at: positions[at].next_offset for at in route.partitions if at in positions}
+
+    async def _have(self, wanted: Mapping[Partition, int]) -> bool:
+        positions = await self._store(self._store.store.positions, self.register.name, Slot.LIVE)
+        return all(at in positions and positions[at].next_offset >= offset for at, offset in wanted.items())
+
+    async def _follow(
+        self, route: Route, share: Share, status: RegisterStatus, wanted: Mapping[Partition, int] | None
+    ) -> None:
+        """Keep the live table in step.
+
+        Ends when stopped or revoked, caught up where that is wanted, a wider schema came, or another daemon began a
+        fill or finished one.
+        """
+        known = self._fingerprint()
+        if not route.partitions:
+            self._ready()
+            await self._look_out(share, status, wanted)
+            return
+        async with self._lane(route, Slot.LIVE, share, status) as live:
             self.state = self.state or "catching up"
 
             def enough() -> bool:
                 if live.reached(live.ends):
                     self._ready()
-                return status.fingerprint != self._fingerprint() or (until_caught_up and not self.state)
+                return known != self._fingerprint() or (wanted == {} and not self.state)
 
-            await live.run(until=enough)
+            looking_out = asyncio.create_task(self._look_out(share, status, wanted), name=f"look {self.register.name}")
+            looking_out.add_done_callback(lambda _: live.stop.set())
+            try:
+                await live.run(until=enough)
+            finally:
+                looking_out.cancel()
+
+    async def _look_out(self, share: Share, status: RegisterStatus, wanted: Mapping[Partition, int] | None) -> None:
+        """Return once the register wants something else than being followed, or all has come that is wanted."""
+        while not (share.revoked.is_set() or self._stop.is_set()):
+            await self._pause(share, LOOK_SECONDS)
+            with suppress(Unavailable):
+                now = await self._status()
+                if (now.filling, now.generation) != (status.filling, status.generation):
+                    return
+                if wanted and not self.state and await self._have(wanted):
+                    return
 
     async def _fill(self, shadow: Lane, what: str, unless: Callable[[], bool] = lambda: False) -> None:
         """Up to the end offsets seen at the shadow's start; ``unless`` ends it sooner."""
@@ -186,10 +306,10 @@ class Following:
         except (StartOver, Fenced) as ended:
             if isinstance(ended, Fenced) and self._fingerprint() == begun:
                 raise
-            log.info("fill_begun", register=self.register.name, why="the schema has grown")
+            log.info("fill_begun", register=self.register.name, why=GROWN)
 
     @asynccontextmanager
-    async def _lane(self, route: Route, slot: Slot) -> AsyncIterator[Lane]:
+    async def _lane(self, route: Route, slot: Slot, share: Share, status: RegisterStatus) -> AsyncIterator[Lane]:
         async def widen() -> None:
             await self._open_tables()
             if slot is Slot.SHADOW:
@@ -203,12 +323,13 @@ class Following:
             self._store,
             self._settings,
             owner=self._owner,
+            generation=status.generation,
             max_batch=self._max_batch,
             lot=self._lot,
             decode=self._decode(),
             widen=widen,
         )
-        if self._stopping:
+        if self._stop.is_set() or share.revoked.is_set():
             lane.stop.set()
         self._lanes.append(lane)
         try:

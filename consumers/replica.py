@@ -21,6 +21,7 @@ from consumers.parked.forwarder import Forwarder
 from consumers.parked.lot import ParkingLot
 from consumers.route import Route, find_route
 from consumers.settings import ReplicaSettings
+from consumers.sharing import Alone, Group, Sharing
 from consumers.stores.base import Store
 from consumers.thread import StoreThread
 
@@ -51,15 +52,29 @@ class ReplicaDaemon:
         self._forwarder = Forwarder(
             store, self._store, settings.kafka, catalog.dead_letter_topic, settings.replica.agency
         )
+        self._sharing = self._new_sharing()
         self.following: list[Following] = []
+        self._trouble = ""
+        """Why there is nothing to follow yet."""
+
+    def _new_sharing(self) -> Sharing:
+        replica = self._settings.replica
+        if not replica.group:
+            return Alone()
+        return Group(
+            self._settings.kafka,
+            f"{self._catalog.prefix}.replica.{replica.agency}.{replica.name}",
+            [topic for register in self._registers for topic in self._catalog.topics(register)],
+            session_seconds=replica.session_seconds,
+        )
 
     def stop(self) -> None:
         self._stop.set()
 
     def unready(self) -> Unready:
         """Registers that are not ready, with what they are doing; the whole replica while it starts."""
-        if not self.following:
-            return {"replica": "starting"}
+        if not self.following or self._trouble:
+            return {"replica": self._trouble or "starting"}
         doing = {
             each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled()
             for each in self.following
@@ -94,13 +109,14 @@ class ReplicaDaemon:
         settings = self._settings
         async with open_registry(settings.registry, settings.kafka) as registry:
             self.following = [self._new_following(register, registry) for register in self._registers]
-            routes = await self._retrying(self._begin, until_caught_up)
+            routes = await self._retrying(self._begin_or_tell, until_caught_up)
             try:
                 async with asyncio.TaskGroup() as group:
                     others = [
                         group.create_task(self._prune_now_and_then(), name="prune"),
                         group.create_task(self._forwarder.run(self._lot), name="forward parked events"),
                         group.create_task(self._tell_stalls(), name="stalls"),
+                        group.create_task(self._retrying(self._sharing.run, until_caught_up), name="sharing"),
                     ]
                     async with asyncio.TaskGroup() as registers:
                         for following, route in zip(self.following, routes, strict=True):
@@ -113,6 +129,18 @@ class ReplicaDaemon:
                         await self._forward_last()
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
+
+    async def _begin_or_tell(self) -> list[Route]:
+        """Begin; what hinders it stands in ``/readyz``, and once in the log."""
+        try:
+            routes = await self._begin()
+        except BusError as error:
+            if not self._trouble.startswith(error.reason):
+                log.warning("start_interrupted", reason=error.reason, error=str(error))
+            self._trouble = f"{error.reason}: {error}"
+            raise
+        self._trouble = ""
+        return routes
 
     async def _begin(self) -> list[Route]:
         """Reach registry, database and cluster; from here on each register is followed by itself."""
@@ -134,6 +162,7 @@ class ReplicaDaemon:
             columnar=replica.decoding == "columns",
             lot=self._lot,
             open_tables=self._open_tables,
+            sharing=self._sharing,
         )
 
     async def _open_tables(self) -> None:

@@ -8,6 +8,7 @@ from bus.registry import MemoryRegistry
 from bus.settings import KafkaSettings
 from consumers.following import Following, StartOver
 from consumers.parked.lot import ParkingLot
+from consumers.sharing import Alone
 from consumers.stores import MemoryStore
 from consumers.thread import StoreThread
 from tests.schemas import schema_text, with_field
@@ -39,6 +40,7 @@ async def following(registry):
         columnar=True,
         lot=ParkingLot(store, 10),
         open_tables=nothing,
+        sharing=Alone(),
     )
     await found.book.refresh()
     return found
