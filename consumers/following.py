@@ -42,6 +42,7 @@ FEW = 30  # records; up to so many a step for each, 0.05 ms, is sooner than colu
 
 
 GROWN = "the schema has grown"
+TOO_OLD = "tombstones may have gone since this replica was last caught up"
 
 
 class StartOver(Exception):
@@ -142,7 +143,7 @@ class Following:
             await (self._bootstrap if status.phase is Phase.ABSENT else self._rebuild)(route, share, status)
         elif why and (leads or why == GROWN):
             await self._begin_fill(why)
-        elif status.phase is Phase.ABSENT or why:
+        elif status.phase is Phase.ABSENT or why == TOO_OLD:
             self._unready("another daemon fills it")
             await self._pause(share, LOOK_SECONDS)
         else:
@@ -152,12 +153,14 @@ class Following:
         """Why a fill has to begin; empty when it need not, or is under way since this run looked."""
         if not (status.filling and self._looked_at) and await self._too_old():
             self._looked_at = True
-            return "tombstones may have gone since this replica was last caught up"
+            return TOO_OLD
         self._looked_at = True
         if status.filling:
             return ""
         if status.phase is Phase.ABSENT:
             return "nothing is here yet"
+        if status.rebuild_asked:
+            return "somebody asked for it"
         return GROWN if status.fingerprint != self._fingerprint() else ""
 
     async def _learn_newest(self) -> None:
@@ -264,6 +267,8 @@ class Following:
             with suppress(Unavailable):
                 now = await self._status()
                 if (now.filling, now.generation) != (status.filling, status.generation):
+                    return
+                if now.rebuild_asked and not now.filling:
                     return
                 if wanted and not self.state and await self._have(wanted):
                     return

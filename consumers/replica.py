@@ -1,6 +1,8 @@
 """The replica daemon: all registers of one agency's replica, followed side by side into one store."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,7 @@ from bus.health import Unready
 from bus.names import RegisterName
 from bus.registry import SchemaRegistry, open_registry
 from consumers.following import Following
+from consumers.leaving import SHARE
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.lot import ParkingLot
 from consumers.route import Route, find_route
@@ -73,6 +76,8 @@ class ReplicaDaemon:
 
     def unready(self) -> Unready:
         """Registers that are not ready, with what they are doing; the whole replica while it starts."""
+        if self._stop.is_set():
+            return {"replica": "stopping"}
         if not self.following or self._trouble:
             return {"replica": self._trouble or "starting"}
         doing = {
@@ -100,7 +105,7 @@ class ReplicaDaemon:
             following.stop()
         if not any(following.reading for following in self.following):
             work.cancel()
-        await asyncio.wait({work}, timeout=self._settings.replica.drain_seconds)
+        await asyncio.wait({work}, timeout=SHARE * self._settings.replica.drain_seconds)
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
@@ -157,7 +162,7 @@ class ReplicaDaemon:
             registry,
             self._store,
             self._settings.kafka,
-            owner=f"{replica.agency}/{replica.name}",
+            owner=f"{replica.agency}/{replica.name}@{socket.gethostname()}:{os.getpid()}",
             max_batch=replica.max_batch,
             columnar=replica.decoding == "columns",
             lot=self._lot,
