@@ -57,6 +57,8 @@ class Register(Settings):
     key_starts_with_writer: bool = False
     """A key is ``{agency code}-…``, so that two writers can never speak of the same key."""
     partitions: int = Field(default=12, ge=1)
+    generation: int = Field(default=1, ge=1)
+    """Of its topics: rises by one when they are copied to others with another partition count."""
     prefix: str
     topic_config: Mapping[str, str] = Field(default_factory=dict)
 
@@ -91,7 +93,17 @@ class Register(Settings):
         return self.writers == EVERY_AGENCY or agency in self.writers
 
     def topic(self, agency: AgencyCode) -> TopicName:
-        """The topic that ``agency`` writes. Raises NotTheWriter."""
+        """The topic that ``agency`` writes: its stem, and from the second generation on ``.g2``. Raises NotTheWriter."""
+        return _of_generation(self.topic_stem(agency), self.generation)
+
+    def topic_before(self, topic: TopicName) -> TopicName | None:
+        """The topic of the generation before one of now; None in the first."""
+        if self.generation == 1:
+            return None
+        return _of_generation(TopicName(topic.removesuffix(f".g{self.generation}")), self.generation - 1)
+
+    def topic_stem(self, agency: AgencyCode) -> TopicName:
+        """What the topics of all generations begin with. Raises NotTheWriter."""
         if not self.written_by(agency):
             raise NotTheWriter(
                 f"{agency} may not write {self.name}: the catalogue names {', '.join(self.writers)} as its writer; "
@@ -99,6 +111,10 @@ class Register(Settings):
             )
         base = f"{self.prefix}.{self.name}"
         return TopicName(f"{base}.{agency}" if self.topic_per_writer else base)
+
+
+def _of_generation(stem: TopicName, generation: int) -> TopicName:
+    return TopicName(f"{stem}.g{generation}") if generation > 1 else stem
 
 
 class Catalog(Settings):

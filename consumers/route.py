@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient
 
 from bus.catalog import Catalog, Register
 from bus.names import AgencyCode, TopicName
-from bus.topics import check_partitions, describe
+from bus.topics.current import current_topics, moved_on
 from consumers.stores.base import Partition
 
 
@@ -24,6 +24,8 @@ class Route:
     register: Register
     sources: Mapping[TopicName, Source]
     partitions: Sequence[Partition]
+    moved: str = ""
+    """That its topics are sealed, as the register goes on in another generation of them; empty while they are not."""
 
     def ids(self) -> dict[Partition, str]:
         """Every partition with its topic's id, by which a topic made again is noticed."""
@@ -31,12 +33,12 @@ class Route:
 
 
 async def find_route(admin: AdminClient, catalog: Catalog, register: Register) -> Route:
-    """Raises ClusterMismatch when a topic is missing or has another partition count, BrokerUnavailable."""
+    """Raises ClusterMismatch when a topic is missing or has another partition count, Unavailable while it is being filled."""
     writers = catalog.topics(register)
-    facts = await describe(admin, list(writers))
-    check_partitions(register, facts)
+    facts = await current_topics(admin, register, list(writers))
     return Route(
         register,
         {topic: Source(writer, facts[topic].topic_id) for topic, writer in writers.items()},
         [Partition(topic, number) for topic in writers for number in range(register.partitions)],
+        next((moved_on(register, topic) for topic, fact in facts.items() if fact.sealed), ""),
     )
