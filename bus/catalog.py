@@ -18,6 +18,8 @@ EVERY_AGENCY = "every agency"
 REGISTER_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 AGENCY_CODE = re.compile(r"[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}")
 
+_GENERATION = re.compile(r"\.g[0-9]+$")
+
 HOUR_MS = 3_600_000
 
 
@@ -93,7 +95,7 @@ class Register(Settings):
         return self.writers == EVERY_AGENCY or agency in self.writers
 
     def topic(self, agency: AgencyCode) -> TopicName:
-        """The topic that ``agency`` writes: its stem, and from the second generation on ``.g2``. Raises NotTheWriter."""
+        """The topic that ``agency`` writes, from the second generation on with ``.g2``. Raises NotTheWriter."""
         return _of_generation(self.topic_stem(agency), self.generation)
 
     def topic_before(self, topic: TopicName) -> TopicName | None:
@@ -115,6 +117,11 @@ class Register(Settings):
 
 def _of_generation(stem: TopicName, generation: int) -> TopicName:
     return TopicName(f"{stem}.g{generation}") if generation > 1 else stem
+
+
+def stem_of(topic: TopicName) -> TopicName:
+    """What the topics of all its generations begin with."""
+    return TopicName(_GENERATION.sub("", topic))
 
 
 class Catalog(Settings):

@@ -95,7 +95,7 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
             read = load_toml(config, ReplicaSettings)
             _catalog(read)
         except BusError as error:
-            log.error("reload_refused", reason=error.reason, error=str(error))
+            log.warning("reload_refused", reason=error.reason, error=str(error))
             return
         log.info("reload_begun")
         successor[:] = [read]

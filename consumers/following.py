@@ -5,9 +5,9 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 
 import structlog
+from confluent_kafka.admin import AdminClient
 
 from bus import kafka, metrics
 from bus.catalog import Register
@@ -25,12 +25,11 @@ from consumers.reading.decoded import Decoded
 from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Route
 from consumers.sharing import Share, Sharing, first_of
-from consumers.stores.base import Partition, Phase, RegisterStatus, Slot
+from consumers.stores.base import Partition, Phase, Position, RegisterStatus, Slot
 from consumers.thread import StoreThread
+from consumers.watching import Watch
 
 log = structlog.get_logger(__name__)
-
-RESUME_MARGIN = timedelta(days=1)  # how much sooner than delete.retention.ms a tombstone is taken for gone
 
 LOOK_SECONDS = 1.0  # how soon is seen what other daemons have begun, finished, or brought up to where it was wanted
 
@@ -42,7 +41,10 @@ FEW = 30  # records; up to so many a step for each, 0.05 ms, is sooner than colu
 
 
 GROWN = "the schema has grown"
-TOO_OLD = "tombstones may have gone since this replica was last caught up"
+TOO_OLD = "deletes may have gone since this replica was last caught up"
+OUTLASTED = "the fill takes longer than deletes are kept"
+
+Positions = Mapping[Partition, Position]
 
 
 class StartOver(Exception):
@@ -65,6 +67,7 @@ class Following:
         lot: ParkingLot,
         open_tables: Callable[[], Awaitable[None]],
         sharing: Sharing,
+        admin: AdminClient,
     ) -> None:
         self.register = register
         self.book = SchemaBook(register, registry)
@@ -76,8 +79,9 @@ class Following:
         self._open_tables = open_tables
         self._lanes: list[Lane] = []
         self._sharing = sharing
-        self._looked_at = False
-        """This run has seen how old the positions are."""
+        self._watch = Watch(register, admin)
+        self._why = ""
+        """Why the fill under way was begun, where this run began it."""
         self._stop = asyncio.Event()
 
     @property
@@ -86,8 +90,8 @@ class Following:
         return bool(self._lanes)
 
     def stalled(self) -> str:
-        """Who keeps a lane waiting for long; empty while all answer."""
-        return next(filter(None, (lane.stalled() for lane in self._lanes)), "")
+        """Who keeps a lane waiting for long; empty while all answer, and the topics are those of now."""
+        return next(filter(None, (lane.stalled() for lane in self._lanes)), self._watch.moved)
 
     def stop(self) -> None:
         """Let every lane commit what it has taken, and end."""
@@ -104,16 +108,28 @@ class Following:
         Of partitions shared with other daemons, those that are this one's, as long as they are. Raises ClusterMismatch,
         Unavailable, and, where nothing is shared, Fenced; a later run goes on from the last commit.
         """
-        self._looked_at = False
+        await self._watch.look(route)
         wanted = await self._wanted(route) if until_caught_up else None
-        while (share := await self._granted()) is not None:
-            try:
-                with share.used(self._let_go):
-                    await self._turn(route, share, wanted)
-            except Fenced as error:
-                await self._overtaken(error, share)
-            if wanted is not None and not self.state and await self._have(wanted):
-                return
+        watching = asyncio.create_task(self._watch.keep(route, self._looked), name=f"watch {self.register.name}")
+        try:
+            while (share := await self._granted()) is not None:
+                self._watch.check()
+                try:
+                    with share.used(self._let_go):
+                        await self._turn(route, share, wanted)
+                except Fenced as error:
+                    await self._overtaken(error, share)
+                if wanted is not None and not self.state and await self._have(wanted):
+                    return
+        finally:
+            watching.cancel()
+
+    def _looked(self) -> None:
+        """End the lanes' work where the topics are others, or what is read has become too old."""
+        shadows = [lane for lane in self._lanes if lane.slot is Slot.SHADOW]
+        judged = (shadows or self._lanes)[:1]
+        if self._watch.wrong or any(self._watch.too_old(lane.positions) for lane in judged):
+            self._let_go()
 
     async def _wanted(self, route: Route) -> Mapping[Partition, int]:
         """What is there now, in all partitions: other daemons may bring some of it. Nothing where none is shared."""
@@ -137,31 +153,44 @@ class Following:
         """Do what the register wants now. Whoever has its first partition fills it, the others follow or wait."""
         status = await self._status()
         leads = share.leads(route)
-        why = await self._why_fill(status)
+        live = await self._positions(Slot.LIVE)
+        why = await self._why_fill(status, route, live)
+        beside = status.phase is not Phase.ABSENT and self._goes_on(route, live)
         if status.filling and leads and not why:
             await self._learn_newest()
-            await (self._bootstrap if status.phase is Phase.ABSENT else self._rebuild)(route, share, status)
+            await (self._rebuild if beside else self._bootstrap)(route, share, status)
         elif why and (leads or why == GROWN):
             await self._begin_fill(why)
-        elif status.phase is Phase.ABSENT or why == TOO_OLD:
+        elif not beside or why:
             self._unready("another daemon fills it")
             await self._pause(share, LOOK_SECONDS)
         else:
             await self._follow(share.of(route), share, status, wanted)
 
-    async def _why_fill(self, status: RegisterStatus) -> str:
-        """Why a fill has to begin; empty when it need not, or is under way since this run looked."""
-        if not (status.filling and self._looked_at) and await self._too_old():
-            self._looked_at = True
-            return TOO_OLD
-        self._looked_at = True
-        if status.filling:
-            return ""
-        if status.phase is Phase.ABSENT:
-            return "nothing is here yet"
+    async def _why_fill(self, status: RegisterStatus, route: Route, live: Positions) -> str:
+        """Why a fill has to begin, also where one is under way; empty when it need not."""
         if status.rebuild_asked:
             return "somebody asked for it"
+        if status.filling:
+            return OUTLASTED if self._watch.too_old(await self._positions(Slot.SHADOW)) else ""
+        if status.phase is Phase.ABSENT:
+            return "nothing is here yet"
+        if route.follows_on(live):
+            return "the register goes on in a new generation of its topics"
+        if self._watch.too_old(live):
+            return TOO_OLD
         return GROWN if status.fingerprint != self._fingerprint() else ""
+
+    def _goes_on(self, route: Route, live: Positions) -> bool:
+        """Whether the live table may be kept in step while a shadow fills: its positions are of these topics."""
+        ids = route.ids()
+        return not route.follows_on(live) and all(
+            at not in ids or (position.topic_id == ids[at] and self._watch.has(at, position.next_offset))
+            for at, position in live.items()
+        )
+
+    async def _positions(self, slot: Slot) -> Positions:
+        return await self._store(self._store.store.positions, self.register.name, slot)
 
     async def _learn_newest(self) -> None:
         """Fill under the schema for which another daemon may have begun it."""
@@ -188,20 +217,14 @@ class Following:
     async def _begin_fill(self, why: str) -> None:
         log.info("fill_begun", register=self.register.name, why=why)
         self._unready("fill")
+        self._why = why
         await self._store(self._store.store.begin_fill, self.register.name)
 
-    async def _too_old(self) -> bool:
-        """Whether tombstones that this replica never saw may be gone: known from its positions, never from an error."""
-        positions = await self._store(self._store.store.positions, self.register.name, Slot.LIVE)
-        kept = timedelta(milliseconds=int(self.register.topic_config["delete.retention.ms"]))
-        since = [position.caught_up_at for position in positions.values() if position.caught_up_at is not None]
-        return bool(since) and datetime.now(UTC) - min(since) > kept - RESUME_MARGIN
-
     async def _bootstrap(self, route: Route, share: Share, status: RegisterStatus) -> None:
-        """Fill the shadow up to the end offsets seen at its start, then make it the live table."""
+        """Fill the shadow up to the end offsets seen at its start, then make it the live table, if there is one."""
         with self._starting_over():
             async with self._lane(route, Slot.SHADOW, share, status) as shadow:
-                await self._fill(shadow, "bootstrap")
+                await self._fill(shadow, "bootstrap" if status.phase is Phase.ABSENT else "rebuild")
                 if shadow.reached(shadow.ends):
                     await self._finish()
 
@@ -225,11 +248,11 @@ class Following:
 
     async def _standing(self, route: Route) -> dict[Partition, int]:
         """Where the live table stands, whoever brought it there."""
-        positions = await self._store(self._store.store.positions, self.register.name, Slot.LIVE)
+        positions = await self._positions(Slot.LIVE)
         return {at: positions[at].next_offset for at in route.partitions if at in positions}
 
     async def _have(self, wanted: Mapping[Partition, int]) -> bool:
-        positions = await self._store(self._store.store.positions, self.register.name, Slot.LIVE)
+        positions = await self._positions(Slot.LIVE)
         return all(at in positions and positions[at].next_offset >= offset for at, offset in wanted.items())
 
     async def _follow(
@@ -275,11 +298,12 @@ class Following:
 
     async def _fill(self, shadow: Lane, what: str, unless: Callable[[], bool] = lambda: False) -> None:
         """Up to the end offsets seen at the shadow's start; ``unless`` ends it sooner."""
+        because = f" ({self._why})" if self._why else ""
         progress = self.progress = Progress(shadow.done(), sum(shadow.ends.values()), time.monotonic())
 
         def moved() -> None:
             progress.moved(shadow.done(), time.monotonic())
-            self.state = f"{what}: {progress}"
+            self.state = f"{what}{because}: {progress}"
 
         await shadow.run(until=lambda: shadow.reached(shadow.ends) or unless(), moved=moved)
 
@@ -332,6 +356,7 @@ class Following:
             max_batch=self._max_batch,
             lot=self._lot,
             decode=self._decode(),
+            now=self._watch.now,
             widen=widen,
         )
         if self._stop.is_set() or share.revoked.is_set():

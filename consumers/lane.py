@@ -26,6 +26,7 @@ from bus.names import TopicName
 from bus.records import Records, Run
 from bus.settings import KafkaSettings
 from consumers.merging import merge
+from consumers.open_transactions import OpenTransactions
 from consumers.parked.lot import ParkingLot
 from consumers.reading.book import SchemaBook
 from consumers.reading.decoded import Decoded, park
@@ -99,14 +100,19 @@ class Lane:
         max_batch: int,
         lot: ParkingLot,
         decode: Decode,
+        now: Callable[[], datetime],
         widen: Callable[[], Awaitable[None]],
     ) -> None:
         self._generation = generation
         """Of the register, when this lane was made."""
-        self._route, self._slot, self._book, self._store = route, slot, book, store
+        self._route, self.slot, self._book, self._store = route, slot, book, store
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
         self._decode = decode
+        self._now = now
+        """As of when nothing is missed by who stands at the end."""
+        self._began = now()
+        self._open = OpenTransactions()
         self._lot = lot
         self._ended = False
         """A stop came while there was no room to park in: what was read since is left for the next run."""
@@ -149,7 +155,7 @@ class Lane:
     async def _claim(self) -> None:
         """Not before the cluster answers: who cannot read takes nothing from those who can."""
         self.positions = dict(
-            await self._store(self._store.store.claim, self._name, self._slot, self._route.ids(), self._owner)
+            await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
         )
         self._sent = self._standing()
 
@@ -184,7 +190,17 @@ class Lane:
         for who, seconds in (("database", writing), ("broker", silent)):
             if seconds > STALL_SECONDS:
                 return f"{who}: no answer for {seconds:.0f} s"
-        return ""
+        return self._held_up()
+
+    def _held_up(self) -> str:
+        self._open.seen((at, *self._watermarks(at)) for at in self._route.partitions)
+        return self._open.told()
+
+    def _watermarks(self, at: Partition) -> tuple[int | None, int | None]:
+        """High watermark and last stable offset as of the last fetch."""
+        if self._hearing is None:
+            return None, None
+        return self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at))
 
     def done(self) -> int:
         """Offsets committed in all partitions together."""
@@ -308,12 +324,18 @@ class Lane:
 
     def _advances(self, offsets: Mapping[Partition, int], standing: Mapping[Partition, int]) -> list[Advance]:
         """Moves from where the positions stand; only what moved, or is at its end, to say: still caught up."""
-        now = datetime.now(UTC)
+        now = self._now()
         return [
-            Advance(at, self.positions[at].epoch, standing[at], offset, now if self._at_end(at, offset) else None)
+            Advance(at, self.positions[at].epoch, standing[at], offset, self._told(at, offset, now))
             for at, offset in offsets.items()
             if offset != standing[at] or self._at_end(at, offset)
         ]
+
+    def _told(self, at: Partition, offset: int, now: datetime) -> datetime | None:
+        """As of when nothing is missed; a fill that has read nothing yet has missed nothing so far."""
+        if self._at_end(at, offset):
+            return now
+        return self._began if self.positions[at].caught_up_at is None else None
 
     def _at_end(self, at: Partition, offset: int) -> bool:
         stable = self._consumer.last_stable_offset(kafka_partition(at))
@@ -360,7 +382,7 @@ class Lane:
         crash_point("replica.decoded")
         outcome = Outcome(applied=0, stale=0)
         try:
-            if self._slot is Slot.LIVE:
+            if self.slot is Slot.LIVE:
                 outcome = await self._store(store.apply, batch)
             else:
                 await self._store(store.fill, batch)
@@ -388,7 +410,7 @@ class Lane:
         if batch.parked:
             self._lot.arrived.set()
         newest = batch.rows.get_column("recorded_at").max()
-        if self._slot is Slot.LIVE and isinstance(newest, datetime):
+        if self.slot is Slot.LIVE and isinstance(newest, datetime):
             metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))
         metrics.lag.labels(self._name).set(self.lag())
         metrics.unstable.labels(self._name).set(self._unstable())
@@ -400,10 +422,7 @@ class Lane:
 
     def _unstable(self) -> int:
         """What open transactions hide: high watermarks less last stable offsets."""
-        pairs = [
-            (self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at)))
-            for at in self._route.partitions
-        ]
+        pairs = [self._watermarks(at) for at in self._route.partitions]
         return sum(max(high - stable, 0) for high, stable in pairs if high is not None and stable is not None)
 
 

@@ -50,6 +50,7 @@ class ReplicaDaemon:
         self._settings, self._catalog = settings, catalog
         self._registers = [catalog.register(name) for name in settings.replica.registers]
         self._store = StoreThread(store)
+        self._admin = kafka.admin(settings.kafka)
         self._stop = asyncio.Event()
         self._lot = ParkingLot(self._store, settings.replica.max_parked)
         self._forwarder = Forwarder(
@@ -152,8 +153,7 @@ class ReplicaDaemon:
         for following in self.following:
             await following.book.refresh()
         await self._open_tables()
-        admin = kafka.admin(self._settings.kafka)
-        return [await find_route(admin, self._catalog, register) for register in self._registers]
+        return [await find_route(self._admin, self._catalog, register) for register in self._registers]
 
     def _new_following(self, register: Register, registry: SchemaRegistry) -> Following:
         replica = self._settings.replica
@@ -168,6 +168,7 @@ class ReplicaDaemon:
             lot=self._lot,
             open_tables=self._open_tables,
             sharing=self._sharing,
+            admin=self._admin,
         )
 
     async def _open_tables(self) -> None:

@@ -130,7 +130,9 @@ class MemoryStore:
     def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
         of = self._of(register)
         rows = len(of.rows) if count_rows else None
-        return RegisterStatus(register, of.phase, of.shadow is not None, of.fingerprint, of.generation, rows, of.rebuild_asked)
+        return RegisterStatus(
+            register, of.phase, of.shadow is not None, of.fingerprint, of.generation, rows, of.rebuild_asked
+        )
 
     def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]:
         return dict(self._of(register).positions[slot])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bus import kafka
 from bus.catalog import load_catalog
 from bus.errors import Fenced
 from bus.registry import MemoryRegistry
@@ -41,6 +42,7 @@ async def following(registry):
         lot=ParkingLot(store, 10),
         open_tables=nothing,
         sharing=Alone(),
+        admin=kafka.admin(KafkaSettings()),
     )
     await found.book.refresh()
     return found
