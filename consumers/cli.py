@@ -19,7 +19,7 @@ from bus import crashpoints, kafka
 from bus.catalog import Catalog, load_catalog
 from bus.cli import console, print_json
 from bus.cli.options import JsonOption
-from bus.errors import BusError, PathUnwritable, RegisterUnknown
+from bus.errors import BusError, PathUnwritable
 from bus.health import serving
 from bus.log import configure, masked
 from bus.names import RegisterName
@@ -28,7 +28,9 @@ from bus.settings import load_toml
 from consumers.comparing import Comparison, compare, read_topics
 from consumers.exporting import json_lines
 from consumers.leaving import leave_within
+from consumers.options import ConfigOption
 from consumers.reading.book import SchemaBook
+from consumers.rebuild_cli import held_register, rebuild_command
 from consumers.replica import ReplicaDaemon
 from consumers.route import find_route
 from consumers.settings import ReplicaSettings
@@ -41,14 +43,10 @@ app = typer.Typer(
     add_completion=False,
     help="Keep a local, queryable copy of the registers an agency is entitled to.",
 )
+app.command(name="rebuild")(rebuild_command)
 log = structlog.get_logger(__name__)
 
 SHOWN_KEYS = 5
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file; deploy/ has an example."),
-]
 
 
 @app.command()
@@ -161,7 +159,7 @@ def export(
     """Every row of a register as JSON Lines: key, fields, version, source, times. Personal data: keep it safe."""
     settings = load_toml(config, ReplicaSettings)
     with open_reader(settings.replica.database) as reader, _output(out) as file:
-        for line in json_lines(reader.rows(_held(settings, register)), reader.table(RegisterName(register))):
+        for line in json_lines(reader.rows(held_register(settings, register)), reader.table(RegisterName(register))):
             file.write(line + "\n")
 
 
@@ -175,13 +173,6 @@ def _output(out: Path | None) -> Iterator[TextIO]:
             yield file
     except OSError as error:
         raise PathUnwritable(f"{out}: cannot be written ({error.strerror}); choose another file") from error
-
-
-def _held(settings: ReplicaSettings, register: str) -> RegisterName:
-    if register not in settings.replica.registers:
-        held = ", ".join(settings.replica.registers)
-        raise RegisterUnknown(f"{register}: this replica does not hold it; it holds {held}")
-    return RegisterName(register)
 
 
 @app.command()

@@ -33,6 +33,6 @@ class OpenTransactions:
         if at is None or seconds < OPEN_SECONDS:
             return ""
         return (
-            f"open transaction in {at.topic} partition {at.partition} at offset {stable}, for {seconds:.0f} s: its writer "
-            "is slow or dead, then the broker ends it"
+            f"open transaction in {at.topic} partition {at.partition} at offset {stable}, for {seconds:.0f} s: its "
+            "writer is slow or dead, then the broker ends it"
         )

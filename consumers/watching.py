@@ -30,8 +30,8 @@ LOOK_SECONDS = 10.0
 class LogTime:
     """What time it is in the log, from both sides: every topic has a record a day, the marker, if not an event.
 
-    ``kept`` is how long the topic keeps deletes. A clock that is wrong makes a replica rebuild too soon, never too late:
-    told times are at most a twentieth of ``kept`` beyond what records bear out, and a tenth is left as a margin.
+    ``kept`` is how long the topic keeps deletes. A clock that is wrong makes a replica rebuild too soon, never too
+    late: told times are at most a twentieth of ``kept`` beyond what records bear out, and a tenth is left as a margin.
     """
 
     kept: timedelta

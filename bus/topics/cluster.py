@@ -76,7 +76,7 @@ async def count_brokers(admin: AdminClient, settings: KafkaSettings) -> int:
 async def apply(admin: AdminClient, plan: Plan) -> None:
     """Make and alter what the plan says. New topics can be written to afterwards; doing it twice does nothing more."""
     await create(admin, plan.create)
-    await _alter(admin, plan.alter)
+    await alter(admin, plan.alter)
 
 
 async def create(admin: AdminClient, topics: Collection[WantedTopic]) -> None:
@@ -92,7 +92,8 @@ async def create(admin: AdminClient, topics: Collection[WantedTopic]) -> None:
     await _await_leaders(admin, {topic.name for topic in topics})
 
 
-async def _alter(admin: AdminClient, alterations: Iterable[Alteration]) -> None:
+async def alter(admin: AdminClient, alterations: Iterable[Alteration]) -> None:
+    """Set single entries of topics' configurations; doing it twice does nothing more. Raises BrokerUnavailable."""
     resources: dict[TopicName, ConfigResource] = {}
     for each in alterations:
         resource = resources.setdefault(each.topic, ConfigResource(ResourceType.TOPIC, each.topic))

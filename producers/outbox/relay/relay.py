@@ -29,6 +29,7 @@ from bus.registry import open_registry
 from bus.topics.facts import TopicFacts
 from producers.capture.table import stored_mappings
 from producers.capture.translation import Translator
+from producers.marking import Marking
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.holding import holding
@@ -279,6 +280,7 @@ class _Work:
         self._encoder = RowEncoder(way.register, way.agency, way.release, translator)
         self._positions = dict(positions)
         self._counted = self._cleaned = 0.0
+        self._marking = Marking(self._settings.kafka, way.topic, way.facts.partitions)
 
     def run(self, stop: threading.Event, *, until_empty: bool) -> None:
         idle = self._settings.poll_seconds * (IDLE_TIMES if isinstance(self._source, PostgresSource) else 1)
@@ -286,6 +288,8 @@ class _Work:
             while not stop.is_set():
                 sent = self._sweep(reading, marking, stop)
                 self._count()
+                if self._settings.shard == 0:
+                    self._marking.write_if_due()
                 if sent:
                     continue
                 if until_empty and not self._source.waiting().unsent:
