@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 import structlog
 from confluent_kafka.admin import AdminClient
@@ -36,6 +37,8 @@ LOOK_SECONDS = 1.0  # how soon is seen what other daemons have begun, finished, 
 REGAIN_SECONDS = (
     3.0  # a member that has lost its partitions hears of it within a heartbeat; who has not, still owns them
 )
+
+WRONG_SECONDS = 5.0  # for commits under way, once the topics are not those that were read
 
 FEW = 30  # records; up to so many a step for each, 0.05 ms, is sooner than columns, which take 1.8 ms to set up
 
@@ -116,13 +119,26 @@ class Following:
                 self._watch.check()
                 try:
                     with share.used(self._let_go):
-                        await self._turn(route, share, wanted)
+                        await self._unless_wrong(self._turn(route, share, wanted), watching)
                 except Fenced as error:
                     await self._overtaken(error, share)
                 if wanted is not None and not self.state and await self._have(wanted):
                     return
         finally:
             watching.cancel()
+
+    async def _unless_wrong(self, turn: Coroutine[Any, Any, None], watching: asyncio.Task[None]) -> None:
+        """Work until it ends by itself, or a while after the topics were found wrong: a lane may wait for them."""
+        work = asyncio.create_task(turn, name=f"turn {self.register.name}")
+        try:
+            await asyncio.wait({work, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await asyncio.wait({work}, timeout=WRONG_SECONDS)
+                self._watch.check()
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
 
     def _looked(self) -> None:
         """End the lanes' work where the topics are others, or what is read has become too old."""
@@ -161,7 +177,7 @@ class Following:
             await (self._rebuild if beside else self._bootstrap)(route, share, status)
         elif why and (leads or why == GROWN):
             await self._begin_fill(why)
-        elif not beside or why:
+        elif status.phase is Phase.ABSENT or why or (status.filling and not beside):
             self._unready("another daemon fills it")
             await self._pause(share, LOOK_SECONDS)
         else:

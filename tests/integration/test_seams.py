@@ -29,6 +29,7 @@ from tests.consuming import Feed, catch_up, daemon_of, delete, following, held, 
 from tests.producing import IDENTITY, person, prepare, publisher_settings, records
 
 LONG_AGO = timedelta(days=31)
+FORGET = {"delete.retention.ms": "1"}
 
 
 @pytest.fixture
@@ -61,6 +62,7 @@ def rebuild(settings, tmp_path, capsys, monkeypatch):
     )
 
     def run(*arguments: str):
+        capsys.readouterr()
         with pytest.raises(SystemExit) as exited:
             main(["replica", "rebuild", "--config", str(config), "--json", *arguments])
         out = capsys.readouterr().out
@@ -94,14 +96,9 @@ def gated(settings, batches: int) -> tuple[Gated, ReplicaDaemon]:
     return store, ReplicaDaemon(settings, load_catalog(prefix=settings.replica.prefix), store)
 
 
-async def let_compact(admin, topic: str) -> None:
-    """Compact at once, and forget deletes at once."""
-    wishes = {
-        "segment.ms": "50",
-        "min.cleanable.dirty.ratio": "0.001",
-        "max.compaction.lag.ms": "50",
-        "delete.retention.ms": "1",
-    }
+async def let_compact(admin, topic: str, **more: str) -> None:
+    """Compact at once; with ``FORGET`` deletes go at once, too."""
+    wishes = {"segment.ms": "50", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "50", **more}
     entries = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in wishes.items()]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     for future in admin.incremental_alter_configs([resource]).values():
@@ -139,7 +136,7 @@ async def test_restored_backup_from_before_deletes_that_are_gone_is_rebuilt(feed
     await catch_up(settings)
     backup = database.with_suffix(".backup")
     shutil.copy(database, backup)
-    await let_compact(kafka_admin, feed.topic)
+    await let_compact(kafka_admin, feed.topic, **FORGET)
     await feed.send([delete(1, 20)])
     await until_left(feed, {key(1): 0})
 
@@ -179,7 +176,7 @@ async def test_bootstrap_that_outlasts_what_deletes_are_kept_starts_over(
         read = [row[0] for row in connection.execute("SELECT personal_id FROM _lienthong_shadow_resident_identity")]
     connection.close()
     gone = int(read[0][-6:])
-    await let_compact(kafka_admin, feed.topic)
+    await let_compact(kafka_admin, feed.topic, **FORGET)
     await feed.send([delete(gone, 20)])
     await until_left(feed, {key(gone): 0})
     age(database, "shadow")
@@ -201,7 +198,7 @@ async def test_topic_compacted_under_a_slow_bootstrap_still_gives_what_is_true(
     task = asyncio.create_task(daemon.run(until_caught_up=True))
     await asyncio.to_thread(store.reached.wait, 30)
     await let_compact(kafka_admin, feed.topic)
-    await until_left(feed, {key(number): 1 if number >= 5 else 0 for number in range(30)})
+    await until_left(feed, {key(number): 1 for number in range(30)})
     assert len(await records(feed.kafka.bootstrap_servers, feed.topic)) < before
     store.go.set()
     await task
@@ -220,7 +217,7 @@ async def test_topic_made_again_is_never_mixed_in_and_rebuilt_when_told_so(
     await until(lambda: not daemon.unready())
     await asyncio.wrap_future(kafka_admin.delete_topics([feed.topic])[feed.topic])
     await create(kafka_admin, [wanted(feed.topic, 12, feed.register.topic_config, brokers=1)])
-    with pytest.raises(ClusterMismatch, match=r"made again|no topic"):
+    with pytest.raises(ClusterMismatch, match=r"made again|no topic|log was cut"):
         await asyncio.wait_for(task, 30)
     await feed.send([upsert(number, 10) for number in range(3, 40)])
     with pytest.raises(ClusterMismatch, match="rebuild"):
@@ -263,11 +260,13 @@ async def test_running_daemon_rebuilds_when_asked_while_lookups_go_on(feed, sett
 
     async with following(settings):
         looking = asyncio.create_task(asyncio.to_thread(look))
-        dry = await asyncio.to_thread(rebuild, "--dry-run")
-        assert dry == (0, {"by": "nobody", "registers": {IDENTITY: {"done": False, "rows": 199, "offsets": 200}}})
-        code, told = await asyncio.to_thread(rebuild, "--register", IDENTITY)
-        over.set()
-        await looking
+        try:
+            dry = await asyncio.to_thread(rebuild, "--dry-run")
+            code, told = await asyncio.to_thread(rebuild, "--register", IDENTITY)
+        finally:
+            over.set()
+            await looking
+    assert dry == (0, {"by": "nobody", "registers": {IDENTITY: {"done": False, "rows": 199, "offsets": 200}}})
     assert (code, told["by"], told["registers"][IDENTITY]["rows"]) == (0, "daemon", 200)
     assert set(held(settings)) == everybody
     assert set(seen) == {199, 200}
@@ -300,6 +299,7 @@ async def test_quiet_partition_is_compacted_after_its_daily_marker(feed, kafka_a
     await asyncio.to_thread(marking.write_if_due)
     assert [each for each in await all_records(feed) if each.key == MARKER_KEY] == []
     now[0] = 3601.0
+    await asyncio.sleep(0.1)  # not for luck: a segment ends with what is appended 50 ms after its first record
     await asyncio.to_thread(marking.write_if_due)
     await asyncio.to_thread(marking.write_if_due)
     assert sorted(each.partition for each in await all_records(feed) if each.key == MARKER_KEY) == list(range(12))
