@@ -197,8 +197,8 @@ class Lane:
         return self._open.told()
 
     def _watermarks(self, at: Partition) -> tuple[int | None, int | None]:
-        """High watermark and last stable offset as of the last fetch."""
-        if self._hearing is None:
+        """High watermark and last stable offset as of the last fetch; None before there was one."""
+        if not self.ends:
             return None, None
         return self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at))
 

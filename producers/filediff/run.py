@@ -200,7 +200,7 @@ async def _mark(run: _Run, state: FileState, source: Source, *, used: bool) -> N
     last = state.marked_at()
     if last is None and not used:
         state.marked(run.started_at)
-    elif last is None or run.started_at - last >= DAY:
+    elif last is None or abs(run.started_at - last) >= DAY:
         try:
             await write_markers(run.job.kafka, run.topic, source.facts.partitions)
         except BusError as error:
