@@ -104,6 +104,8 @@ async def noticed(condition, seconds: float = NOTICED_SECONDS) -> None:
 def owners(database: str) -> dict[int, int]:
     """How many live partitions each process has claimed last, by process id."""
     with psycopg.connect(database) as connection:
+        if connection.execute("SELECT to_regclass('_lienthong_positions')").fetchone() == (None,):
+            return {}
         found = connection.execute(
             "SELECT split_part(owner, ':', 2)::integer, count(*) FROM _lienthong_positions WHERE slot = 'live' GROUP BY 1"
         )
