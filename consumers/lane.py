@@ -142,7 +142,7 @@ class Lane:
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
-        self._hearing = by_batches(self._consumer)
+        hearing = by_batches(self._consumer)
         try:
             await self._claim()
             with kafka.told_plainly(self._settings):
@@ -150,6 +150,7 @@ class Lane:
         except BaseException:
             await self._stack.aclose()
             raise
+        self._hearing = hearing
         return self
 
     async def _claim(self) -> None:

@@ -69,7 +69,10 @@ def is_frozen(pid):
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
 
 
-async def test_sigterm_while_the_database_does_not_answer_is_obeyed_at_the_deadline(feed, settings, daemons):
+async def test_sigterm_while_the_database_does_not_answer_is_obeyed_at_the_deadline(
+    feed, kafka, topic_prefix, postgres_database, daemons
+):
+    settings = settings_for(kafka, topic_prefix, postgres_database, drain_seconds=2)
     await feed.send([upsert(1, 10)])
     daemon = daemons.start(settings)
     await daemon.ready()
@@ -77,7 +80,7 @@ async def test_sigterm_while_the_database_does_not_answer_is_obeyed_at_the_deadl
         blocking.execute("LOCK TABLE _lienthong_registers IN ACCESS EXCLUSIVE MODE")
         await feed.send([upsert(1, 20)])
         await noticed(lambda: waits_for_a_lock(blocking))
-        await stopped(daemon, DRAIN + SOON)
+        await stopped(daemon, 2 + SOON)
     assert daemons.logged("replica_cut_short")
     await catch_up(settings)
     assert counters(settings) == {"applied": 2}
@@ -142,7 +145,7 @@ async def test_daemon_started_before_broker_or_registry_says_what_it_waits_for(
     without_broker, without_registry = daemons.start(settings), daemons.start(registry)
     await noticed(lambda: is_about(without_broker, "broker_unavailable"))
     await noticed(lambda: is_about(without_registry, "registry_unavailable"))
-    await stopped(without_broker, DRAIN + SOON)
+    await stopped(without_broker, SOON)
     await stopped(without_registry, SOON)
 
 
