@@ -142,7 +142,7 @@ class Lane:
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
-        hearing = by_batches(self._consumer)
+        self._hearing = by_batches(self._consumer)
         try:
             await self._claim()
             with kafka.told_plainly(self._settings):
@@ -150,14 +150,14 @@ class Lane:
         except BaseException:
             await self._stack.aclose()
             raise
-        self._hearing = hearing
         return self
 
     async def _claim(self) -> None:
         """Not before the cluster answers: who cannot read takes nothing from those who can."""
-        self.positions = dict(
-            await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
-        )
+        self._writing_since = time.monotonic()
+        claimed = await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
+        self._writing_since = None
+        self.positions = dict(claimed)
         self._sent = self._standing()
 
     async def __aexit__(self, *_: object) -> None:
@@ -199,7 +199,7 @@ class Lane:
 
     def _watermarks(self, at: Partition) -> tuple[int | None, int | None]:
         """High watermark and last stable offset as of the last fetch."""
-        if self._hearing is None:
+        if not self.ends:  # nothing is assigned yet
             return None, None
         return self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at))
 
