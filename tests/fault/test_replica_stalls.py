@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from structlog.testing import LogCapture
 
 from consumers import lane, replica
+from consumers.stores.base import Slot
 from tests.consuming import Feed, counters, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
 from tests.stack import local_kafka, local_postgres
@@ -46,7 +47,7 @@ async def told(daemon, logged: list[dict], who: str) -> None:
 
 async def reads(daemon) -> None:
     """Ready after a fill, it opens the lane that follows."""
-    await until(lambda: any(lane._hauling for lane in daemon.following[0]._lanes))
+    await until(lambda: any(each.slot is Slot.LIVE and each._hauling for each in daemon.following[0]._lanes))
 
 
 def events_of(logged: list[dict]) -> list[str]:
