@@ -171,7 +171,7 @@ class Following:
         leads = share.leads(route)
         live = await self._positions(Slot.LIVE)
         why = await self._why_fill(status, route, live)
-        beside = status.phase is not Phase.ABSENT and self._goes_on(route, live)
+        beside = status.phase is not Phase.ABSENT and (not status.filling or await self._goes_on(route, live))
         if status.filling and leads and not why:
             await self._learn_newest()
             await (self._rebuild if beside else self._bootstrap)(route, share, status)
@@ -197,13 +197,16 @@ class Following:
             return TOO_OLD
         return GROWN if status.fingerprint != self._fingerprint() else ""
 
-    def _goes_on(self, route: Route, live: Positions) -> bool:
-        """Whether the live table may be kept in step while a shadow fills: its positions are of these topics."""
+    async def _goes_on(self, route: Route, live: Positions) -> bool:
+        """Whether the live table may be kept in step while a shadow fills: its positions are of these topics.
+
+        Judged by ends that were looked up after the positions: other daemons move them.
+        """
         ids = route.ids()
-        return not route.follows_on(live) and all(
-            at not in ids or (position.topic_id == ids[at] and self._watch.has(at, position.next_offset))
-            for at, position in live.items()
-        )
+        if route.follows_on(live) or any(at in ids and each.topic_id != ids[at] for at, each in live.items()):
+            return False
+        await self._watch.look(route)
+        return all(at not in ids or self._watch.has(at, each.next_offset) for at, each in live.items())
 
     async def _positions(self, slot: Slot) -> Positions:
         return await self._store(self._store.store.positions, self.register.name, slot)

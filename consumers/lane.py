@@ -154,9 +154,10 @@ class Lane:
 
     async def _claim(self) -> None:
         """Not before the cluster answers: who cannot read takes nothing from those who can."""
-        self.positions = dict(
-            await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
-        )
+        self._writing_since = time.monotonic()
+        claimed = await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
+        self._writing_since = None
+        self.positions = dict(claimed)
         self._sent = self._standing()
 
     async def __aexit__(self, *_: object) -> None:
@@ -197,8 +198,8 @@ class Lane:
         return self._open.told()
 
     def _watermarks(self, at: Partition) -> tuple[int | None, int | None]:
-        """High watermark and last stable offset as of the last fetch; None before there was one."""
-        if not self.ends:
+        """High watermark and last stable offset as of the last fetch."""
+        if not self.ends:  # nothing is assigned yet
             return None, None
         return self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at))
 

@@ -149,7 +149,12 @@ class ReplicaDaemon:
         return routes
 
     async def _begin(self) -> list[Route]:
-        """Reach registry, database and cluster; from here on each register is followed by itself."""
+        """Reach cluster, registry and database; from here on each register is followed by itself.
+
+        The cluster first, by a client that is told of a closed port at once: others try again for 10 s and more.
+        """
+        async with kafka.consumer(self._settings.kafka):
+            pass
         for following in self.following:
             await following.book.refresh()
         await self._open_tables()

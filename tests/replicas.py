@@ -24,7 +24,7 @@ class Daemon:
     """One ``lienthong replica run``."""
 
     def __init__(self, child: Child, config: Path, port: int) -> None:
-        self.child, self.config, self._port = child, config, port
+        self.child, self.config, self.port = child, config, port
 
     @property
     def pid(self) -> int:
@@ -33,7 +33,7 @@ class Daemon:
     def waiting_for(self) -> dict[str, str] | None:
         """What ``/readyz`` says: empty when ready, None when nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):
                 return {}
         except urllib.error.HTTPError as error:
             with error:
@@ -43,7 +43,7 @@ class Daemon:
 
     def metric(self, name: str) -> float:
         """The sum over all labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
@@ -104,6 +104,8 @@ async def noticed(condition, seconds: float = NOTICED_SECONDS) -> None:
 def owners(database: str) -> dict[int, int]:
     """How many live partitions each process has claimed last, by process id."""
     with psycopg.connect(database) as connection:
+        if connection.execute("SELECT to_regclass('_lienthong_positions')").fetchone() == (None,):
+            return {}
         found = connection.execute(
             "SELECT split_part(owner, ':', 2)::integer, count(*) FROM _lienthong_positions WHERE slot = 'live' GROUP BY 1"
         )

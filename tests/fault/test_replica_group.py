@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import pytest
+from pydantic import ValidationError
 
 from consumers.stores import open_desk, open_reader
 from tests.consuming import Feed, counters, held, replica_settings, upsert
@@ -139,3 +140,8 @@ async def test_swap_of_a_rebuild_lets_the_other_daemons_go_on_without_counting_a
 def status(settings):
     with open_reader(settings.replica.database) as reader:
         return reader.status(IDENTITY)
+
+
+def test_group_on_sqlite_is_refused_by_name(kafka, topic_prefix, tmp_path):
+    with pytest.raises(ValidationError, match=r"replica\.group needs PostgreSQL"):
+        replica_settings(kafka, topic_prefix, f"sqlite:///{tmp_path}/replica.db", [IDENTITY], group=True)
