@@ -36,7 +36,7 @@ from bus.topics.plan import Alteration, wanted
 TRANSACTION_RECORDS = 5_000
 PROBE_SECONDS = 0.1
 SEAL_SECONDS = 30.0  # for every broker to hear of the seal
-TOGETHER = 8  # ids that are fenced at the same time
+TOGETHER = 16  # ids that are fenced at the same time
 
 Moved = Callable[[int], None]
 """Told the number of records that were copied."""
