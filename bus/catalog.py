@@ -18,6 +18,8 @@ EVERY_AGENCY = "every agency"
 REGISTER_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 AGENCY_CODE = re.compile(r"[A-Z][0-9]{2}(?:\.[0-9]{1,3}){0,4}")
 
+_GENERATION = re.compile(r"\.g[0-9]+$")
+
 HOUR_MS = 3_600_000
 
 
@@ -57,6 +59,8 @@ class Register(Settings):
     key_starts_with_writer: bool = False
     """A key is ``{agency code}-…``, so that two writers can never speak of the same key."""
     partitions: int = Field(default=12, ge=1)
+    generation: int = Field(default=1, ge=1)
+    """Of its topics: rises by one when they are copied to others with another partition count."""
     prefix: str
     topic_config: Mapping[str, str] = Field(default_factory=dict)
 
@@ -91,7 +95,17 @@ class Register(Settings):
         return self.writers == EVERY_AGENCY or agency in self.writers
 
     def topic(self, agency: AgencyCode) -> TopicName:
-        """The topic that ``agency`` writes. Raises NotTheWriter."""
+        """The topic that ``agency`` writes, from the second generation on with ``.g2``. Raises NotTheWriter."""
+        return _of_generation(self.topic_stem(agency), self.generation)
+
+    def topic_before(self, topic: TopicName) -> TopicName | None:
+        """The topic of the generation before one of now; None in the first."""
+        if self.generation == 1:
+            return None
+        return _of_generation(TopicName(topic.removesuffix(f".g{self.generation}")), self.generation - 1)
+
+    def topic_stem(self, agency: AgencyCode) -> TopicName:
+        """What the topics of all generations begin with. Raises NotTheWriter."""
         if not self.written_by(agency):
             raise NotTheWriter(
                 f"{agency} may not write {self.name}: the catalogue names {', '.join(self.writers)} as its writer; "
@@ -99,6 +113,15 @@ class Register(Settings):
             )
         base = f"{self.prefix}.{self.name}"
         return TopicName(f"{base}.{agency}" if self.topic_per_writer else base)
+
+
+def _of_generation(stem: TopicName, generation: int) -> TopicName:
+    return TopicName(f"{stem}.g{generation}") if generation > 1 else stem
+
+
+def stem_of(topic: TopicName) -> TopicName:
+    """What the topics of all its generations begin with."""
+    return TopicName(_GENERATION.sub("", topic))
 
 
 class Catalog(Settings):

@@ -32,6 +32,9 @@ CrashPoint = Literal[
     "replica.committed",  # the database has committed, the lane does not know it
     "replica.filled",  # the shadow holds all that there was, and is not the live table yet
     "replica.swapped",  # it is
+    "repartition.copied",  # a part of the topic is in the next generation, and known to be
+    "repartition.sealed",  # nothing can be appended to the topic, its end is not in the next one
+    "repartition.filled",  # all is in the next one, and nobody is told
 ]
 NAMES: tuple[str, ...] = get_args(CrashPoint)
 

@@ -16,10 +16,10 @@ import typer
 from rich.table import Table as Sheet
 
 from bus import crashpoints, kafka
-from bus.catalog import load_catalog
+from bus.catalog import Catalog, load_catalog
 from bus.cli import console, print_json
 from bus.cli.options import JsonOption
-from bus.errors import PathUnwritable, RegisterUnknown
+from bus.errors import BusError, PathUnwritable
 from bus.health import serving
 from bus.log import configure, masked
 from bus.names import RegisterName
@@ -27,7 +27,10 @@ from bus.registry import open_registry
 from bus.settings import load_toml
 from consumers.comparing import Comparison, compare, read_topics
 from consumers.exporting import json_lines
+from consumers.leaving import leave_within
+from consumers.options import ConfigOption
 from consumers.reading.book import SchemaBook
+from consumers.rebuild_cli import held_register, rebuild_command
 from consumers.replica import ReplicaDaemon
 from consumers.route import find_route
 from consumers.settings import ReplicaSettings
@@ -40,14 +43,10 @@ app = typer.Typer(
     add_completion=False,
     help="Keep a local, queryable copy of the registers an agency is entitled to.",
 )
+app.command(name="rebuild")(rebuild_command)
 log = structlog.get_logger(__name__)
 
 SHOWN_KEYS = 5
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file; deploy/ has an example."),
-]
 
 
 @app.command()
@@ -63,27 +62,62 @@ def run(
     """Fill the replica, then keep it in step until SIGTERM.
 
     A first run reads every register from its beginning, with progress; later runs go on from the last commit. A daemon
-    waits for a broker or a database that is away; with --until-caught-up it gives up with code 4.
+    waits for a broker or a database that is away; with --until-caught-up it gives up with code 4. SIGHUP has it read
+    its configuration anew, and go on with the old one where the new one is wrong.
     """
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     settings = load_toml(config, ReplicaSettings)
     configure(json=not sys.stderr.isatty() if log_json is None else log_json)
-    asyncio.run(_run(settings, until_caught_up=until_caught_up))
+    asyncio.run(_run(config, settings, until_caught_up=until_caught_up))
 
 
-async def _run(settings: ReplicaSettings, *, until_caught_up: bool) -> None:
-    catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
-    catalog.agency(settings.replica.agency)
+async def _run(config: Path, settings: ReplicaSettings, *, until_caught_up: bool) -> None:
+    wanted: ReplicaSettings | None = settings
+    while wanted is not None:
+        wanted = await _run_once(config, wanted, until_caught_up=until_caught_up)
+
+
+async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up: bool) -> ReplicaSettings | None:
+    """Run one daemon to its end; gives the settings of the next one, where SIGHUP asked for it."""
+    catalog = _catalog(settings)
     daemon = ReplicaDaemon(settings, catalog, open_store(settings.replica.database))
+    successor: list[ReplicaSettings] = []
+
+    def leave() -> None:
+        successor.clear()
+        leave_within(settings.replica.drain_seconds)
+        daemon.stop()
+
+    def reload() -> None:
+        try:
+            read = load_toml(config, ReplicaSettings)
+            _catalog(read)
+        except BusError as error:
+            log.warning("reload_refused", reason=error.reason, error=str(error))
+            return
+        log.info("reload_begun")
+        successor[:] = [read]
+        daemon.stop()
+
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, daemon.stop)
+    for name, answer in ((signal.SIGTERM, leave), (signal.SIGINT, leave), (signal.SIGHUP, reload)):
+        loop.add_signal_handler(name, answer)
     told = {"agency": settings.replica.agency, "replica": settings.replica.name}
     async with serving(settings.metrics.host, settings.metrics.port, daemon.unready) as port:
         log.info("replica_started", **told, metrics_port=port)
         async with shown_progress(daemon):
             await daemon.run(until_caught_up=until_caught_up)
     log.info("replica_stopped", **told)
+    return successor[0] if successor else None
+
+
+def _catalog(settings: ReplicaSettings) -> Catalog:
+    """The catalogue, which knows this agency and these registers."""
+    catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
+    catalog.agency(settings.replica.agency)
+    for name in settings.replica.registers:
+        catalog.register(name)
+    return catalog
 
 
 @app.command()
@@ -125,7 +159,7 @@ def export(
     """Every row of a register as JSON Lines: key, fields, version, source, times. Personal data: keep it safe."""
     settings = load_toml(config, ReplicaSettings)
     with open_reader(settings.replica.database) as reader, _output(out) as file:
-        for line in json_lines(reader.rows(_held(settings, register)), reader.table(RegisterName(register))):
+        for line in json_lines(reader.rows(held_register(settings, register)), reader.table(RegisterName(register))):
             file.write(line + "\n")
 
 
@@ -139,13 +173,6 @@ def _output(out: Path | None) -> Iterator[TextIO]:
             yield file
     except OSError as error:
         raise PathUnwritable(f"{out}: cannot be written ({error.strerror}); choose another file") from error
-
-
-def _held(settings: ReplicaSettings, register: str) -> RegisterName:
-    if register not in settings.replica.registers:
-        held = ", ".join(settings.replica.registers)
-        raise RegisterUnknown(f"{register}: this replica does not hold it; it holds {held}")
-    return RegisterName(register)
 
 
 @app.command()

@@ -9,7 +9,7 @@ partitions a successor has claimed is refused by the database.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ParamSpec, Self, TypeVar
@@ -21,11 +21,12 @@ from aiokafka.errors import OffsetOutOfRangeError
 from bus import kafka, metrics
 from bus.batches import Hearing, by_batches
 from bus.crashpoints import crash_point
-from bus.errors import ClusterMismatch, Fenced, RowsRefused
+from bus.errors import ClusterMismatch, Fenced, RowsRefused, Unavailable
 from bus.names import TopicName
 from bus.records import Records, Run
 from bus.settings import KafkaSettings
 from consumers.merging import merge
+from consumers.open_transactions import OpenTransactions
 from consumers.parked.lot import ParkingLot
 from consumers.reading.book import SchemaBook
 from consumers.reading.decoded import Decoded, park
@@ -95,15 +96,23 @@ class Lane:
         settings: KafkaSettings,
         *,
         owner: str,
+        generation: int,
         max_batch: int,
         lot: ParkingLot,
         decode: Decode,
+        now: Callable[[], datetime],
         widen: Callable[[], Awaitable[None]],
     ) -> None:
-        self._route, self._slot, self._book, self._store = route, slot, book, store
+        self._generation = generation
+        """Of the register, when this lane was made."""
+        self._route, self.slot, self._book, self._store = route, slot, book, store
         self._settings, self._owner, self._max_batch, self._widen = settings, owner, max_batch, widen
         self._name = route.register.name
         self._decode = decode
+        self._now = now
+        """As of when nothing is missed by who stands at the end."""
+        self._began = now()
+        self._open = OpenTransactions()
         self._lot = lot
         self._ended = False
         """A stop came while there was no room to park in: what was read since is left for the next run."""
@@ -130,17 +139,26 @@ class Lane:
 
     async def __aenter__(self) -> Self:
         """Claim the partitions and seek to where the store stands. Raises ClusterMismatch, Unavailable."""
-        self.positions = dict(
-            await self._store(self._store.store.claim, self._name, self._slot, self._route.ids(), self._owner)
-        )
-        self._sent = self._standing()
         self._consumer = await self._stack.enter_async_context(
             kafka.consumer(self._settings, max_partition_fetch_bytes=FETCH_BYTES)
         )
         self._hearing = by_batches(self._consumer)
-        with kafka.told_plainly(self._settings):
-            await self._seek(self._consumer)
+        try:
+            await self._claim()
+            with kafka.told_plainly(self._settings):
+                await self._seek(self._consumer)
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
+
+    async def _claim(self) -> None:
+        """Not before the cluster answers: who cannot read takes nothing from those who can."""
+        self._writing_since = time.monotonic()
+        claimed = await self._store(self._store.store.claim, self._name, self.slot, self._route.ids(), self._owner)
+        self._writing_since = None
+        self.positions = dict(claimed)
+        self._sent = self._standing()
 
     async def __aexit__(self, *_: object) -> None:
         if self._hauling is not None:
@@ -153,7 +171,7 @@ class Lane:
         await self._stack.aclose()
 
     async def _seek(self, consumer: AIOKafkaConsumer) -> None:
-        assigned = {_kafka(at): at for at in self._route.partitions}
+        assigned = {kafka_partition(at): at for at in self._route.partitions}
         consumer.assign(list(assigned))
         ends = await consumer.end_offsets(list(assigned))
         self.ends = {assigned[tp]: offset for tp, offset in ends.items()}
@@ -164,7 +182,7 @@ class Lane:
                     f"{at.topic} partition {at.partition} ends at {self.ends[at]}, before this replica's position "
                     f"{standing}: the log was cut; rebuild this replica",
                 )
-            consumer.seek(_kafka(at), standing)
+            consumer.seek(kafka_partition(at), standing)
 
     def stalled(self) -> str:
         """Who has not answered for ``STALL_SECONDS``; nothing more is read until then, and nothing is lost."""
@@ -173,7 +191,17 @@ class Lane:
         for who, seconds in (("database", writing), ("broker", silent)):
             if seconds > STALL_SECONDS:
                 return f"{who}: no answer for {seconds:.0f} s"
-        return ""
+        return self._held_up()
+
+    def _held_up(self) -> str:
+        self._open.seen((at, *self._watermarks(at)) for at in self._route.partitions)
+        return self._open.told()
+
+    def _watermarks(self, at: Partition) -> tuple[int | None, int | None]:
+        """High watermark and last stable offset as of the last fetch."""
+        if not self.ends:  # nothing is assigned yet
+            return None, None
+        return self._consumer.highwater(kafka_partition(at)), self._consumer.last_stable_offset(kafka_partition(at))
 
     def done(self) -> int:
         """Offsets committed in all partitions together."""
@@ -245,7 +273,9 @@ class Lane:
                 size += sum(len(run.data) for run in got)
                 if count >= self._max_batch or size >= HAUL_BYTES or not (busy or got):
                     break
-        return Haul(runs, count, {at: await self._consumer.position(_kafka(at)) for at in self._route.partitions})
+        return Haul(
+            runs, count, {at: await self._consumer.position(kafka_partition(at)) for at in self._route.partitions}
+        )
 
     async def _fetch(self, timeout_ms: int, room: int, room_bytes: int) -> list[Run]:
         """What fits, and at most a run more; a run may not be larger than all before it, or it is one at a time."""
@@ -295,15 +325,21 @@ class Lane:
 
     def _advances(self, offsets: Mapping[Partition, int], standing: Mapping[Partition, int]) -> list[Advance]:
         """Moves from where the positions stand; only what moved, or is at its end, to say: still caught up."""
-        now = datetime.now(UTC)
+        now = self._now()
         return [
-            Advance(at, self.positions[at].epoch, standing[at], offset, now if self._at_end(at, offset) else None)
+            Advance(at, self.positions[at].epoch, standing[at], offset, self._told(at, offset, now))
             for at, offset in offsets.items()
             if offset != standing[at] or self._at_end(at, offset)
         ]
 
+    def _told(self, at: Partition, offset: int, now: datetime) -> datetime | None:
+        """As of when nothing is missed; a fill that has read nothing yet has missed nothing so far."""
+        if self._at_end(at, offset):
+            return now
+        return self._began if self.positions[at].caught_up_at is None else None
+
     def _at_end(self, at: Partition, offset: int) -> bool:
-        stable = self._consumer.last_stable_offset(_kafka(at))
+        stable = self._consumer.last_stable_offset(kafka_partition(at))
         return stable is not None and offset >= stable
 
     async def _commit(self, chunk: Chunk, batch: Batch) -> None:
@@ -347,17 +383,25 @@ class Lane:
         crash_point("replica.decoded")
         outcome = Outcome(applied=0, stale=0)
         try:
-            if self._slot is Slot.LIVE:
+            if self.slot is Slot.LIVE:
                 outcome = await self._store(store.apply, batch)
             else:
                 await self._store(store.fill, batch)
         except Fenced:
-            metrics.fenced.labels(self._name).inc()
+            if not await self._swapped():
+                metrics.fenced.labels(self._name).inc()
             raise
         finally:
             self._writing_since = None
         crash_point("replica.committed")
         return outcome
+
+    async def _swapped(self) -> bool:
+        """Whether a finished fill has put its own positions in place of these, and nobody else has claimed them."""
+        with suppress(Unavailable):
+            status = await self._store(self._store.store.status, self._name)
+            return status.generation != self._generation
+        return False
 
     def _measure(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         metrics.apply_seconds.labels(self._name).observe(seconds)
@@ -367,22 +411,19 @@ class Lane:
         if batch.parked:
             self._lot.arrived.set()
         newest = batch.rows.get_column("recorded_at").max()
-        if self._slot is Slot.LIVE and isinstance(newest, datetime):
+        if self.slot is Slot.LIVE and isinstance(newest, datetime):
             metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))
         metrics.lag.labels(self._name).set(self.lag())
         metrics.unstable.labels(self._name).set(self._unstable())
 
     def lag(self) -> int:
         """Offsets between the committed positions and the last stable offsets, as of the last fetch."""
-        stable = {at: self._consumer.last_stable_offset(_kafka(at)) for at in self._route.partitions}
+        stable = {at: self._consumer.last_stable_offset(kafka_partition(at)) for at in self._route.partitions}
         return sum(max((end or 0) - self.positions[at].next_offset, 0) for at, end in stable.items())
 
     def _unstable(self) -> int:
         """What open transactions hide: high watermarks less last stable offsets."""
-        pairs = [
-            (self._consumer.highwater(_kafka(at)), self._consumer.last_stable_offset(_kafka(at)))
-            for at in self._route.partitions
-        ]
+        pairs = [self._watermarks(at) for at in self._route.partitions]
         return sum(max(high - stable, 0) for high, stable in pairs if high is not None and stable is not None)
 
 
@@ -393,5 +434,5 @@ async def _run(records: int, work: Callable[Given, Answer], *args: Given.args, *
     return await asyncio.to_thread(work, *args, **kwargs)
 
 
-def _kafka(at: Partition) -> TopicPartition:
+def kafka_partition(at: Partition) -> TopicPartition:
     return TopicPartition(at.topic, at.partition)

@@ -1,6 +1,8 @@
 """The replica daemon: all registers of one agency's replica, followed side by side into one store."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,10 +19,12 @@ from bus.health import Unready
 from bus.names import RegisterName
 from bus.registry import SchemaRegistry, open_registry
 from consumers.following import Following
+from consumers.leaving import SHARE
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.lot import ParkingLot
 from consumers.route import Route, find_route
 from consumers.settings import ReplicaSettings
+from consumers.sharing import Alone, Group, Sharing
 from consumers.stores.base import Store
 from consumers.thread import StoreThread
 
@@ -46,20 +50,37 @@ class ReplicaDaemon:
         self._settings, self._catalog = settings, catalog
         self._registers = [catalog.register(name) for name in settings.replica.registers]
         self._store = StoreThread(store)
+        self._admin = kafka.admin(settings.kafka)
         self._stop = asyncio.Event()
         self._lot = ParkingLot(self._store, settings.replica.max_parked)
         self._forwarder = Forwarder(
             store, self._store, settings.kafka, catalog.dead_letter_topic, settings.replica.agency
         )
+        self._sharing = self._new_sharing()
         self.following: list[Following] = []
+        self._trouble = ""
+        """Why there is nothing to follow yet."""
+
+    def _new_sharing(self) -> Sharing:
+        replica = self._settings.replica
+        if not replica.group:
+            return Alone()
+        return Group(
+            self._settings.kafka,
+            f"{self._catalog.prefix}.replica.{replica.agency}.{replica.name}",
+            [topic for register in self._registers for topic in self._catalog.topics(register)],
+            session_seconds=replica.session_seconds,
+        )
 
     def stop(self) -> None:
         self._stop.set()
 
     def unready(self) -> Unready:
         """Registers that are not ready, with what they are doing; the whole replica while it starts."""
-        if not self.following:
-            return {"replica": "starting"}
+        if self._stop.is_set():
+            return {"replica": "stopping"}
+        if not self.following or self._trouble:
+            return {"replica": self._trouble or "starting"}
         doing = {
             each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled()
             for each in self.following
@@ -85,7 +106,7 @@ class ReplicaDaemon:
             following.stop()
         if not any(following.reading for following in self.following):
             work.cancel()
-        await asyncio.wait({work}, timeout=self._settings.replica.drain_seconds)
+        await asyncio.wait({work}, timeout=SHARE * self._settings.replica.drain_seconds)
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
@@ -94,13 +115,14 @@ class ReplicaDaemon:
         settings = self._settings
         async with open_registry(settings.registry, settings.kafka) as registry:
             self.following = [self._new_following(register, registry) for register in self._registers]
-            routes = await self._retrying(self._begin, until_caught_up)
+            routes = await self._retrying(self._begin_or_tell, until_caught_up)
             try:
                 async with asyncio.TaskGroup() as group:
                     others = [
                         group.create_task(self._prune_now_and_then(), name="prune"),
                         group.create_task(self._forwarder.run(self._lot), name="forward parked events"),
                         group.create_task(self._tell_stalls(), name="stalls"),
+                        group.create_task(self._retrying(self._sharing.run, until_caught_up), name="sharing"),
                     ]
                     async with asyncio.TaskGroup() as registers:
                         for following, route in zip(self.following, routes, strict=True):
@@ -114,13 +136,29 @@ class ReplicaDaemon:
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
 
+    async def _begin_or_tell(self) -> list[Route]:
+        """Begin; what hinders it stands in ``/readyz``, and once in the log."""
+        try:
+            routes = await self._begin()
+        except BusError as error:
+            if not self._trouble.startswith(error.reason):
+                log.warning("start_interrupted", reason=error.reason, error=str(error))
+            self._trouble = f"{error.reason}: {error}"
+            raise
+        self._trouble = ""
+        return routes
+
     async def _begin(self) -> list[Route]:
-        """Reach registry, database and cluster; from here on each register is followed by itself."""
+        """Reach cluster, registry and database; from here on each register is followed by itself.
+
+        The cluster first, by a client that is told of a closed port at once: others try again for 10 s and more.
+        """
+        async with kafka.consumer(self._settings.kafka):
+            pass
         for following in self.following:
             await following.book.refresh()
         await self._open_tables()
-        admin = kafka.admin(self._settings.kafka)
-        return [await find_route(admin, self._catalog, register) for register in self._registers]
+        return [await find_route(self._admin, self._catalog, register) for register in self._registers]
 
     def _new_following(self, register: Register, registry: SchemaRegistry) -> Following:
         replica = self._settings.replica
@@ -129,11 +167,13 @@ class ReplicaDaemon:
             registry,
             self._store,
             self._settings.kafka,
-            owner=f"{replica.agency}/{replica.name}",
+            owner=f"{replica.agency}/{replica.name}@{socket.gethostname()}:{os.getpid()}",
             max_batch=replica.max_batch,
             columnar=replica.decoding == "columns",
             lot=self._lot,
             open_tables=self._open_tables,
+            sharing=self._sharing,
+            admin=self._admin,
         )
 
     async def _open_tables(self) -> None:

@@ -31,6 +31,10 @@ class ReplicaSection(Settings):
     registers: tuple[RegisterName, ...] = Field(min_length=1)
     catalog: Path | None = None
     prefix: str | None = None
+    group: bool = False
+    """Share the registers' partitions with other daemons of this replica, through a consumer group; PostgreSQL only."""
+    session_seconds: float = Field(default=10, ge=1, le=300)
+    """A daemon that the group has not heard for so long has lost its partitions to the others."""
     drain_seconds: float = Field(default=20, gt=0)
     """The one deadline of a shutdown: drain, commit, leave."""
     decoding: Literal["columns", "rows"] = "columns"
@@ -52,4 +56,10 @@ class ReplicaSettings(Settings):
     def _each_register_once(self) -> "ReplicaSettings":
         if len(set(self.replica.registers)) != len(self.replica.registers):
             raise ValueError("replica.registers names a register twice")
+        return self
+
+    @model_validator(mode="after")
+    def _shared_on_postgresql(self) -> "ReplicaSettings":
+        if self.replica.group and not self.replica.database.startswith(("postgresql://", "postgres://")):
+            raise ValueError("replica.group needs PostgreSQL: an SQLite file has one writer")
         return self

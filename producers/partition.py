@@ -1,8 +1,5 @@
-"""Where a key lies: Kafka's own murmur2, so that any client in any language puts it where we do."""
+"""Where a key lies, for adapters."""
 
-from aiokafka.partitioner import murmur2
+from bus.partition import partition_of
 
-
-def partition_of(key: str | bytes, partitions: int) -> int:
-    raw = key.encode() if isinstance(key, str) else key
-    return int(murmur2(raw) & 0x7FFFFFFF) % partitions
+__all__ = ["partition_of"]

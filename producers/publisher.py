@@ -20,6 +20,7 @@ from bus.registry.base import SchemaRegistry
 from bus.schema.rules import Refusal
 from producers.admission import State, key_refusals, plain, refuse, state_refusals
 from producers.lane import Clock, Draft, Lane, Receipt, Way
+from producers.marking import Marking
 from producers.release import newest_release
 from producers.settings import PublisherSettings
 from producers.tail import Tail
@@ -61,6 +62,7 @@ class Publisher:
         self._shared: AIOKafkaProducer | None = None
         self._opened: dict[RegisterName, Opened] = {}
         self._opening = asyncio.Lock()
+        self._marking: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
         try:
@@ -80,6 +82,8 @@ class Publisher:
     async def close(self) -> None:
         """Send what is queued, then leave, all within ``drain_seconds``. Closing twice does nothing."""
         opened, self._opened, self._registry = self._opened, {}, None
+        for task in self._marking:
+            task.cancel()
         await asyncio.gather(*(each.lane.close(self._settings.drain_seconds) for each in opened.values()))
         await self._held.aclose()
 
@@ -182,6 +186,8 @@ class Publisher:
         # After the client: whoever it fenced can append nothing to what is read now.
         high_water = await Tail(self._settings.kafka, registry, register.name).high_water(topic, register.partitions)
         way = Way(register, self._agency, topic, release, high_water)
+        marking = Marking(self._settings.kafka, topic, register.partitions)
+        self._marking.append(asyncio.create_task(marking.keep(), name=f"markers {topic}"))
         return Opened(way, Lane(way, client, self._settings.kafka, self._now, exclusive=self._settings.exclusive))
 
     async def _client(self, topic: str) -> AIOKafkaProducer:

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerFenced
 
+from bus.fencing import transactional_id
+
+__all__ = ["transaction", "transactional_id"]
+
 ABORT_SECONDS = 5  # an abort that takes longer is left to the broker, which ends the transaction after 10 s
-
-
-def transactional_id(topic: str, shard: int = 0) -> str:
-    """Fixed per topic and shard: whoever starts with it ends the one before."""
-    return f"{topic}-adapter-{shard}"
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bus import kafka as clients
 from bus.catalog import load_catalog
-from bus.event import Event
+from bus.event import MARKER_KEY, Event
 from bus.names import RegisterName, TopicName
 from bus.registry import open_registry
 from bus.schema.avsc import load_register
@@ -86,7 +86,11 @@ async def events(bootstrap: str, prefix: str, register: str = IDENTITY, agency: 
     async with open_registry(registry_settings(prefix), KafkaSettings(bootstrap_servers=bootstrap)) as registry:
         decoder = Decoder(RegisterName(register), registry)
         found = await records(bootstrap, chosen.topic(agency))
-        return [await decoder.event(record.value) for record in found if record.value is not None]
+        return [
+            await decoder.event(record.value)
+            for record in found
+            if record.value is not None and record.key != MARKER_KEY
+        ]
 
 
 def person(number: int = 1, **changes: Any) -> dict[str, Any]:

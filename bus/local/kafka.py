@@ -62,6 +62,7 @@ def broker_properties(layout: Layout, node: BrokerPorts, data: Path) -> dict[str
         "share.coordinator.state.topic.replication.factor": str(copies),
         "share.coordinator.state.topic.min.isr": str(in_sync),
         "transaction.max.timeout.ms": "30000",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
         "group.initial.rebalance.delay.ms": "0",
         "broker.session.timeout.ms": "4000",  # a killed broker's partitions have new leaders in 5 s, events flow in 10
         "broker.heartbeat.interval.ms": "1000",

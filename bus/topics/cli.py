@@ -23,8 +23,10 @@ from bus.settings import KafkaSettings
 from bus.topics import show
 from bus.topics.cluster import apply, count_brokers, describe_with_config
 from bus.topics.plan import Plan, dead_letter_topic, plan, wanted_topics
+from bus.topics.repartition_cli import repartition_command
 
-app = typer.Typer(no_args_is_help=True, help="The catalogue's topics on the cluster: plan and apply.")
+app = typer.Typer(no_args_is_help=True, help="The catalogue's topics on the cluster: plan, apply, repartition.")
+app.command(name="repartition")(repartition_command)
 
 RegistersArgument = Annotated[
     list[str] | None,

@@ -37,7 +37,7 @@ async def describe(admin: AdminClient, topics: Collection[TopicName]) -> Mapping
     """
     if not topics:
         return {}
-    with _told_plainly():
+    with admin_told_plainly():
         asked = admin.describe_topics(TopicCollection(list(topics)))
         return {TopicName(name): await _facts(future) for name, future in asked.items()}
 
@@ -51,7 +51,7 @@ async def describe_with_config(admin: AdminClient, topics: Collection[TopicName]
     there = [name for name, facts in found.items() if not facts.missing]
     if not there:
         return found
-    with _told_plainly():
+    with admin_told_plainly():
         asked = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name) for name in there])
         config = {
             TopicName(resource.name): await _unless(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
@@ -76,14 +76,14 @@ async def count_brokers(admin: AdminClient, settings: KafkaSettings) -> int:
 async def apply(admin: AdminClient, plan: Plan) -> None:
     """Make and alter what the plan says. New topics can be written to afterwards; doing it twice does nothing more."""
     await create(admin, plan.create)
-    await _alter(admin, plan.alter)
+    await alter(admin, plan.alter)
 
 
 async def create(admin: AdminClient, topics: Collection[WantedTopic]) -> None:
     """Make these topics and wait until each partition has a leader. One that somebody else made first is fine."""
     if not topics:
         return
-    with _told_plainly():
+    with admin_told_plainly():
         asked = admin.create_topics(
             [NewTopic(topic.name, topic.partitions, topic.replication, config=dict(topic.config)) for topic in topics],
         )
@@ -92,7 +92,8 @@ async def create(admin: AdminClient, topics: Collection[WantedTopic]) -> None:
     await _await_leaders(admin, {topic.name for topic in topics})
 
 
-async def _alter(admin: AdminClient, alterations: Iterable[Alteration]) -> None:
+async def alter(admin: AdminClient, alterations: Iterable[Alteration]) -> None:
+    """Set single entries of topics' configurations; doing it twice does nothing more. Raises BrokerUnavailable."""
     resources: dict[TopicName, ConfigResource] = {}
     for each in alterations:
         resource = resources.setdefault(each.topic, ConfigResource(ResourceType.TOPIC, each.topic))
@@ -100,7 +101,7 @@ async def _alter(admin: AdminClient, alterations: Iterable[Alteration]) -> None:
             ConfigEntry(each.key, each.wanted, incremental_operation=AlterConfigOpType.SET),
         )
     if resources:
-        with _told_plainly():
+        with admin_told_plainly():
             for future in admin.incremental_alter_configs(list(resources.values())).values():
                 await asyncio.wrap_future(future)
 
@@ -117,7 +118,7 @@ async def _await_leaders(admin: AdminClient, topics: Collection[TopicName]) -> N
 
 def _all_led(admin: AdminClient, topics: Collection[TopicName]) -> bool:
     """Whether clients that ask for metadata now would find where to send to."""
-    with _told_plainly():
+    with admin_told_plainly():
         known = admin.list_topics(timeout=READY_SECONDS).topics
     return all(
         name in known
@@ -147,7 +148,7 @@ async def _unless(future: "Future[Any]", code: int) -> Any:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
+def admin_told_plainly() -> Iterator[None]:
     try:
         yield
     except KafkaException as error:

@@ -22,11 +22,26 @@ class TopicFacts:
     def missing(self) -> bool:
         return self.partitions == 0
 
+    @property
+    def sealed(self) -> bool:
+        """Nothing may be appended any more: its register goes on in another generation of the topic."""
+        return self.config.get(SEAL) in (SEALED, COPIED)
+
+    @property
+    def copied(self) -> bool:
+        """All that it holds is in the next generation too."""
+        return self.config.get(SEAL) == COPIED
+
+
+SEAL = "max.message.bytes"
+SEALED, COPIED = "80", "81"
+"""Values of ``SEAL``. Brokers refuse every event, whoever sends it, and still take the end of a transaction, which has
+78 bytes: the least that an event could have is 61 of its batch, its key and the five bytes before its body."""
 
 MISSING = TopicFacts(topic_id="", partitions=0)
 NEW_GENERATION = (
     "keys would change places, so the count is never altered: "
-    "make a new generation of the topic, or correct the catalogue"
+    "make a new generation of the topic with lienthong topics repartition, or correct the catalogue"
 )
 
 

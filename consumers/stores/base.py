@@ -70,6 +70,8 @@ class RegisterStatus:
     generation: int
     """Rises with every swap; a cursor of the changes feed from before is expired."""
     rows: int | None = None
+    rebuild_asked: bool = False
+    """Somebody asked for a rebuild, and no fill has begun since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,7 @@ class Reader(Protocol):
 
 
 class Desk(Reader, Protocol):
-    """What may be done to parked events, by the daemon or by people beside it: moves no position, claims nothing."""
+    """What may be done by people beside the daemon, or by itself: moves no position, claims nothing."""
 
     def waiting(self) -> int:
         """How many parked events the dead-letter topic does not have yet."""
@@ -332,6 +334,13 @@ class Desk(Reader, Protocol):
 
     def mark_forwarded(self, origins: Sequence[Origin]) -> None:
         """Note that the dead-letter topic has acknowledged them."""
+        ...
+
+    def ask_rebuild(self, register: RegisterName) -> None:
+        """Ask whoever follows the register to fill it anew; the next ``begin_fill`` is the answer.
+
+        Raises RegisterUnknown.
+        """
         ...
 
 
@@ -374,7 +383,10 @@ class Store(Desk, Protocol):
         ...
 
     def begin_fill(self, register: RegisterName) -> None:
-        """Start a shadow from nothing: empty table without indexes, no shadow positions; drops one left unfinished."""
+        """Start a shadow from nothing: empty table without indexes, no shadow positions; drops one left unfinished.
+
+        Whoever asked for a rebuild has it from here on.
+        """
         ...
 
     def fill(self, batch: Batch) -> None:

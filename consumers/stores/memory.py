@@ -65,6 +65,7 @@ class _Register:
     phase: Phase = Phase.ABSENT
     fingerprint: str | None = None
     generation: int = 0
+    rebuild_asked: bool = False
 
     def put(self, key: str, row: dict[str, Any]) -> bool:
         """Whether the row is newer than what is held or buried, and now stands."""
@@ -129,7 +130,9 @@ class MemoryStore:
     def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
         of = self._of(register)
         rows = len(of.rows) if count_rows else None
-        return RegisterStatus(register, of.phase, of.shadow is not None, of.fingerprint, of.generation, rows)
+        return RegisterStatus(
+            register, of.phase, of.shadow is not None, of.fingerprint, of.generation, rows, of.rebuild_asked
+        )
 
     def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]:
         return dict(self._of(register).positions[slot])
@@ -176,7 +179,7 @@ class MemoryStore:
 
     def begin_fill(self, register: RegisterName) -> None:
         of = self._of(register)
-        of.shadow = _Shadow(of.table.fingerprint)
+        of.shadow, of.rebuild_asked = _Shadow(of.table.fingerprint), False
         self._refilled -= {origin for origin, parked in self._parked.items() if parked.register == register}
         of.positions[Slot.SHADOW] = {}
         of.counters[Slot.SHADOW] = {}
@@ -351,6 +354,9 @@ class MemoryStore:
         for origin in origins:
             if origin in self._parked:
                 self._parked[origin] = replace(self._parked[origin], forwarded_at=datetime.now(UTC))
+
+    def ask_rebuild(self, register: RegisterName) -> None:
+        self._of(register).rebuild_asked = True
 
     def _feed_in(self, of: _Register, key: str, op: str, version: int, recorded_at: datetime, now: datetime) -> None:
         if of.phase is Phase.READY:

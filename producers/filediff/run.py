@@ -16,7 +16,7 @@ from bus import kafka, metrics
 from bus.catalog import Catalog, Register, load_catalog
 from bus.codec import ParsedSchema
 from bus.codes import Codebook, open_codes
-from bus.errors import ConfigInvalid, ConfirmationNeeded, FileRefused
+from bus.errors import BusError, ConfigInvalid, ConfirmationNeeded, FileRefused
 from bus.names import AgencyCode, TopicName
 from bus.registry import open_registry
 from producers.decoder import Decoder
@@ -43,6 +43,7 @@ from producers.filediff.timeline import check_end, check_turn
 from producers.lane import Clock
 from producers.mapping import Mapping
 from producers.mapping.reading import read_mapping
+from producers.marking import DAY, write_markers
 from producers.publisher import utc_now
 from producers.quality import History, history_file
 from producers.release import Release, newest_release
@@ -85,6 +86,7 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
             state.exported(min(run.origin.occurred_at, now()), partial=job.partial, ended=reader.ended)
             state.remember(plan.reworded[KEY], plan.reworded[PRINT])
             await _send(run, plan, spool, Sender(client, state, source, release, run.agency, run.origin, now))
+            await _mark(run, state, source, used=known.height > 0)
     outcome = _outcome(run, plan, rebuilt, kept, codes, sent=client is not None)
     _report(outcome, plan)
     if outcome.sent:
@@ -191,6 +193,20 @@ async def _send(run: _Run, plan: Plan, spool: Spool, sender: Sender) -> None:
         for keys in key_slices(plan.gone, size):
             await sender.delete(keys)
             advance(len(keys))
+
+
+async def _mark(run: _Run, state: FileState, source: Source, *, used: bool) -> None:
+    """A marker to each partition, unless one was written within a day, or nothing was in the topic before."""
+    last = state.marked_at()
+    if last is None and not used:
+        state.marked(run.started_at)
+    elif last is None or abs(run.started_at - last) >= DAY:
+        try:
+            await write_markers(run.job.kafka, run.topic, source.facts.partitions)
+        except BusError as error:
+            run.reporter.say(f"no markers were written, the next run does: {error}")
+        else:
+            state.marked(run.started_at)
 
 
 def _origin(job: FileJob) -> Origin:

@@ -128,6 +128,15 @@ class FileState:
         with self._transaction() as write:
             write.execute(TELL, ("caught_up_at", now.isoformat()))
 
+    def marked_at(self) -> datetime | None:
+        """When the topic's partitions were last given their markers; None where that is not known."""
+        found = self._open.execute("SELECT value FROM facts WHERE name = 'marked_at'").fetchone()
+        return None if found is None else datetime.fromisoformat(found[0])
+
+    def marked(self, now: datetime) -> None:
+        with self._transaction() as write:
+            write.execute(TELL, ("marked_at", now.isoformat()))
+
     def positions(self) -> dict[int, int]:
         """Per partition, the offset from which on the topic is not in the state."""
         return dict(self._open.execute("SELECT partition, position FROM positions"))

@@ -32,8 +32,8 @@ class Draft:
 
 
 def kind(register: Register, agency: AgencyCode) -> str:
-    """The ``aggregatetype``: the topic without its prefix, ``resident.identity`` or ``dossier.case.H29.101``."""
-    return register.topic(agency).removeprefix(f"{register.prefix}.")
+    """The ``aggregatetype``: the topic without prefix and generation, such as ``dossier.case.H29.101``."""
+    return register.topic_stem(agency).removeprefix(f"{register.prefix}.")
 
 
 def source(agency: AgencyCode) -> str:

@@ -51,7 +51,9 @@ from tests.unit.consumers.reading.generated import as_columns
 REGISTER = RegisterName(IDENTITY)
 TOPIC, TOPIC_ID = TopicName("city.resident.identity"), "topic-1"
 PARTITIONS = (0, 1)
-PEOPLE = range(6)
+PEOPLE = range(4)
+AGAIN = "AGAIN"
+OPS = (*map(str, Op), str(Op.UPSERT), AGAIN)
 PARTS = st.sets(st.sampled_from(PARTITIONS), min_size=1)
 COUNTS = st.integers(1, 8)
 
@@ -124,22 +126,22 @@ class Engine(RuleBasedStateMachine):
 
     # What sources and brokers do.
 
-    @rule(number=st.sampled_from(PEOPLE), op=st.sampled_from([*Op, Op.UPSERT, Op.UPSERT]))
-    def publish(self, number: int, op: Op) -> None:
-        """Also deletes what never was, and makes anew what was deleted."""
-        self.version += 1
-        made = {
-            Op.UPSERT: lambda: upsert(number, self.version, full_name=f"Nguyễn Văn {self.version}"),
-            Op.DELETE: lambda: delete(number, self.version),
-            Op.MERGE: lambda: merged_into(number, number + 100, self.version),
-        }[op]()
-        self.newest[number] = made
-        self.append(number, made)
+    @rule(events=st.lists(st.tuples(st.sampled_from(PEOPLE), st.sampled_from(OPS)), min_size=1, max_size=8))
+    def publish(self, events: list[tuple[int, str]]) -> None:
+        """Also deletes what never was, makes anew what was deleted, and says again what was said last."""
+        for number, op in events:
+            if op != AGAIN:
+                self.version += 1
+                self.newest[number] = self.made(number, op)
+            if number in self.newest:
+                self.append(number, self.newest[number])
 
-    @rule(number=st.sampled_from(PEOPLE))
-    def publish_again(self, number: int) -> None:
-        if number in self.newest:
-            self.append(number, self.newest[number])
+    def made(self, number: int, op: str) -> Event:
+        if op == Op.DELETE:
+            return delete(number, self.version)
+        if op == Op.MERGE:
+            return merged_into(number, number + 100, self.version)
+        return upsert(number, self.version, full_name=f"Nguyễn Văn {self.version}")
 
     def append(self, number: int, event: Event) -> None:
         log, key = self.logs[number % len(PARTITIONS)], event.key.encode()
@@ -306,8 +308,8 @@ def test_engine_keeps_step_with_its_log_and_its_twin_whatever_befalls_it() -> No
     run_state_machine_as_test(
         Engine,
         settings=settings(
-            max_examples=40,
-            stateful_step_count=25,
+            max_examples=60,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),

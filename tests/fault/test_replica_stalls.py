@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 from structlog.testing import LogCapture
 
 from consumers import lane, replica
-from tests.consuming import Feed, counters, following, held, replica_settings, until, upsert
+from consumers.stores.base import Slot
+from tests.consuming import Feed, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
 from tests.stack import local_kafka, local_postgres
 
@@ -40,16 +41,14 @@ def paused(server):
         server.resume()
 
 
-async def flowing(feed: Feed, settings) -> None:
-    """Wait until the live lane has applied an event: who is away before that is told of as an interruption."""
-    before = counters(settings)["applied"]
-    await feed.send([upsert(0, 2)])
-    await until(lambda: counters(settings)["applied"] > before)
-
-
 async def told(daemon, logged: list[dict], who: str) -> None:
     await until(lambda: daemon.unready().get(IDENTITY, "").startswith(f"{who}: no answer for"))
     await until(lambda: "register_stalled" in events_of(logged))
+
+
+async def reads(daemon) -> None:
+    """Ready after a fill, it opens the lane that follows."""
+    await until(lambda: any(each.slot is Slot.LIVE and each._hauling for each in daemon.following[0]._lanes))
 
 
 def events_of(logged: list[dict]) -> list[str]:
@@ -63,7 +62,7 @@ async def test_a_database_that_stops_answering_holds_the_reading_up_and_loses_no
         settings = replica_settings(kafka, topic_prefix, server.url, [IDENTITY], max_batch=50)
         await feed.send([upsert(number, 1) for number in range(100)])
         async with following(settings) as daemon:
-            await flowing(feed, settings)
+            await reads(daemon)
             with paused(server):
                 await feed.send([upsert(number, 2) for number in range(2_000)])
                 await told(daemon, logged, "database")
@@ -83,7 +82,7 @@ async def test_a_broker_that_sends_nothing_is_told_of_and_waited_for(tmp_path, t
         settings = replica_settings(bootstrap, topic_prefix, f"sqlite:///{tmp_path}/replica.db", [IDENTITY])
         await feed.send([upsert(number, 1) for number in range(10)])
         async with following(settings) as daemon:
-            await flowing(feed, settings)
+            await reads(daemon)
             with paused(stack.node(1)):
                 await told(daemon, logged, "broker")
             await until(lambda: events_of(logged)[-1] == "register_resumed")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bus.errors import ConfirmationNeeded, Fenced, StateInUse
-from bus.event import Op
+from bus.event import MARKER_KEY, Op
 from bus.headers import read_tombstone
 from producers import Publisher
 from producers.filediff import run as running
@@ -220,6 +220,16 @@ async def test_what_another_adapter_of_the_same_writer_published_is_taken_into_a
         await publisher.publish(IDENTITY, rows[1])
     outcome = await run(*bus, tmp_path, export(tmp_path, [*rows, person(70)]))
     assert (outcome.new, outcome.changed, outcome.unchanged) == (0, 1, 5)
+
+
+async def test_run_writes_markers_unless_one_did_within_a_day(bus, tmp_path):
+    now, marked = datetime.now(UTC), []
+    file = export(tmp_path, people(1))
+    for hours in (0, 1, 25, 26, 50, 20):
+        await publish_file(job(*bus, tmp_path, file), now=lambda hours=hours: now + timedelta(hours=hours))
+        found = await records(bus[0], f"{bus[1]}.{IDENTITY}")
+        marked.append(len([each for each in found if each.key == MARKER_KEY]))
+    assert marked == [0, 0, 12, 12, 24, 36]
 
 
 async def test_clock_that_went_back_still_gives_higher_versions(bus, tmp_path):

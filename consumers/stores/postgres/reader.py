@@ -93,16 +93,13 @@ class PostgresReader:
 
     def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
         with self._session.connected() as connection:
-            found = connection.execute(
-                "SELECT phase, filling, fingerprint, generation, shape FROM _lienthong_registers WHERE register = %s",
-                [register],
-            ).fetchone()
+            found = connection.execute(sql.STATUS, [register]).fetchone()
             if found is None:
                 raise unknown(register)
-            phase, filling, fingerprint, generation, shape = found
+            phase, filling, fingerprint, generation, shape, asked = found
             counting = f"SELECT count(*) FROM {quote(recall(register, shape).name)}"
             rows = one(connection.execute(counting)) if count_rows else None
-        return RegisterStatus(register, Phase(phase), filling, fingerprint, generation, rows)
+        return RegisterStatus(register, Phase(phase), filling, fingerprint, generation, rows, asked)
 
     def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]:
         with self._session.connected() as connection:

@@ -266,6 +266,16 @@ ADVANCE = """UPDATE _lienthong_positions AS held
     WHERE held.register = %s AND held.slot = %s
     AND (held.topic, held."partition") = (given.topic, given."partition")"""
 
+STATUS = """SELECT phase, filling, fingerprint, generation, shape,
+    EXISTS (SELECT FROM _lienthong_meta WHERE name = 'rebuild:' || register)
+    FROM _lienthong_registers WHERE register = %s"""
+
+ASK_REBUILD = """INSERT INTO _lienthong_meta (name, value)
+    SELECT 'rebuild:' || register, now()::text FROM _lienthong_registers WHERE register = %s
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
+
+ANSWER_REBUILD = "DELETE FROM _lienthong_meta WHERE name = 'rebuild:' || %s"
+
 SWAP_POSITIONS = (
     """UPDATE _lienthong_positions AS shadow SET epoch = 1 + greatest(epoch, (SELECT live.epoch
         FROM _lienthong_positions AS live WHERE live.register = shadow.register AND live.slot = 'live'

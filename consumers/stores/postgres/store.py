@@ -83,6 +83,7 @@ class PostgresStore(PostgresReader):
         with self._transaction() as connection:
             self._lock(connection, register, "UPDATE")
             create_shadow(connection, table)
+            connection.execute(sql.ANSWER_REBUILD, [register])
 
     def fill(self, batch: Batch) -> None:
         table = self._opened(batch.register)
@@ -131,6 +132,11 @@ class PostgresStore(PostgresReader):
     def mark_forwarded(self, origins: Sequence[Origin]) -> None:
         with self._transaction() as connection:
             connection.execute(sql.FORWARDED, origin_columns(origins))
+
+    def ask_rebuild(self, register: RegisterName) -> None:
+        with self._transaction() as connection:
+            if connection.execute(sql.ASK_REBUILD, [register]).rowcount == 0:
+                raise unknown(register)
 
     def _lock(self, connection: psycopg.Connection, register: RegisterName, how: str) -> tuple[str, bool, int]:
         """The register's phase, whether it fills, and its generation, locked."""

@@ -30,7 +30,7 @@ from consumers.stores.parking import parked_of
 from consumers.stores.shape import LAYOUT, quote, recall
 from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.file import connect_reader, told, transaction
-from consumers.stores.sqlite.statements import APPLICATION_ID, select
+from consumers.stores.sqlite.statements import APPLICATION_ID, STATUS, select
 from consumers.stores.sqlite.types import frame_of, python_values, read_time, time_text
 from consumers.stores.values import as_events, row_of
 
@@ -87,13 +87,10 @@ class SqliteReader:
     def status(self, register: RegisterName, *, count_rows: bool = False) -> RegisterStatus:
         with self._transaction("BEGIN") as connection:
             table = held_table(connection, register)
-            phase, filling, fingerprint, generation = connection.execute(
-                "SELECT phase, filling, fingerprint, generation FROM _lienthong_registers WHERE register = ?",
-                (register,),
-            ).fetchone()
+            phase, filling, fingerprint, generation, asked = connection.execute(STATUS, (register,)).fetchone()
             counting = f"SELECT count(*) FROM {quote(table.name)}"
             rows = connection.execute(counting).fetchone()[0] if count_rows else None
-        return RegisterStatus(register, Phase(phase), bool(filling), fingerprint, generation, rows)
+        return RegisterStatus(register, Phase(phase), bool(filling), fingerprint, generation, rows, bool(asked))
 
     def positions(self, register: RegisterName, slot: Slot) -> Mapping[Partition, Position]:
         with self._transaction("BEGIN") as connection:

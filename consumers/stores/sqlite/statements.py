@@ -193,6 +193,15 @@ CLAIM = """INSERT INTO _lienthong_positions
 ADVANCE = """UPDATE _lienthong_positions SET next_offset = ?, caught_up_at = coalesce(?, caught_up_at)
     WHERE register = ? AND slot = ? AND topic = ? AND "partition" = ?"""
 
+STATUS = """SELECT phase, filling, fingerprint, generation,
+    EXISTS (SELECT 1 FROM _lienthong_meta WHERE name = 'rebuild:' || register)
+    FROM _lienthong_registers WHERE register = ?"""
+
+ASK_REBUILD = """INSERT INTO _lienthong_meta (name, value) VALUES ('rebuild:' || ?, ?)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value"""
+
+ANSWER_REBUILD = "DELETE FROM _lienthong_meta WHERE name = 'rebuild:' || ?"
+
 SWAP_POSITIONS = (
     """UPDATE _lienthong_positions SET epoch = 1 + max(epoch, coalesce((SELECT p.epoch FROM _lienthong_positions AS p
         WHERE p.register = _lienthong_positions.register AND p.slot = 'live' AND p.topic = _lienthong_positions.topic

@@ -96,6 +96,7 @@ class SqliteStore(SqliteReader):
         table = self._opened(register)
         with self._transaction(WRITING) as connection:
             create_shadow(connection, table)
+            connection.execute(sql.ANSWER_REBUILD, (register,))
 
     def fill(self, batch: Batch) -> None:
         table = self._opened(batch.register)
@@ -159,6 +160,11 @@ class SqliteStore(SqliteReader):
     def mark_forwarded(self, origins: Sequence[Origin]) -> None:
         with self._transaction(WRITING) as connection:
             connection.execute(sql.FORWARDED, (time_text(datetime.now(UTC)), origins_text(origins)))
+
+    def ask_rebuild(self, register: RegisterName) -> None:
+        with self._transaction(WRITING) as connection:
+            held_table(connection, register)
+            connection.execute(sql.ASK_REBUILD, (register, time_text(datetime.now(UTC))))
 
     def _writing(self, connection: sqlite3.Connection, table: Table) -> Writing:
         return Writing(connection, table, self._secret)

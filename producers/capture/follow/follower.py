@@ -32,6 +32,7 @@ from producers.capture.follow.way import Way
 from producers.capture.install import captures, table_of
 from producers.capture.table import Captured, stored_mappings
 from producers.capture.translation import Translator
+from producers.marking import Marking
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import RowEncoder
 from producers.outbox.relay.holding import Holding, holding
@@ -152,11 +153,13 @@ class Follower:
         with closing(stream):
             self._state = "following"
             rows = self._settings.transaction_rows
+            marking = Marking(self._settings.kafka, self._topic, self._register.partitions)
             reading = Reading(self._engine, source, way, ledger, stream, rows, place, dict(capture.snapshot or {}))
             while not self._stop.is_set() and not reading.reached(target):
                 reading.turn()
                 turn.check()
                 self._slot.guard(capture)
+                marking.write_if_due()
 
     async def _find_bus(self) -> _Bus:
         settings = self._settings

@@ -39,6 +39,7 @@ class Lease:
     shards: int
     seconds: float
     owner: str = field(default_factory=lambda: str(uuid4()))
+    """One relay's own word; what it could not leave while the database was away, it takes again at once."""
     _seen: dict[int, tuple[int, float]] = field(default_factory=dict)
     """Per shard, the beat last seen, and since when."""
 
@@ -94,7 +95,7 @@ class Lease:
         beat, since = self._seen.get(row.shard, (None, now))
         if beat != row.beat:
             self._seen[row.shard], since = (row.beat, now), now
-        return row.owner is None or now - since >= self.seconds
+        return row.owner in (None, self.owner) or now - since >= self.seconds
 
     def _own(self, connection: Connection, beat: int) -> bool:
         seen = self._ours & (self._table.c.shard == self.shard) & (self._table.c.beat == beat)

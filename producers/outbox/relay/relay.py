@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine
@@ -28,6 +29,7 @@ from bus.registry import open_registry
 from bus.topics.facts import TopicFacts
 from producers.capture.table import stored_mappings
 from producers.capture.translation import Translator
+from producers.marking import Marking
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.holding import holding
@@ -46,7 +48,7 @@ log = structlog.get_logger(__name__)
 TAKEN_OVER = "a later relay has taken over this shard; this one stops and sends nothing more"
 BEATS_PER_LEASE = 4
 STANDBY_SECONDS = 0.5
-BACK_OFF_SECONDS = (0.5, 30.0)
+BACK_OFF_SECONDS = (0.5, 3.0)  # so that rows flow again within 5 s of a server's return
 COUNT_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 60.0
 IDLE_TIMES = 10  # where the database wakes us, looking unasked is only for what escaped its trigger
@@ -79,6 +81,7 @@ class Relay:
         self._register = self._catalog.register(settings.register_name)
         self._topic = self._register.topic(self._agency)
         self._engine: Engine = engine_for(settings.url.get_secret_value())
+        self._owner = str(uuid4())
         self._stop = threading.Event()
         self._source: Source | None = None
         self._state = "starting"
@@ -127,7 +130,12 @@ class Relay:
         settings = self._settings
         way = asyncio.run(self._find_way())
         lease = Lease(
-            self._engine, kind(self._register, self._agency), settings.shard, settings.shards, settings.lease_seconds
+            self._engine,
+            kind(self._register, self._agency),
+            settings.shard,
+            settings.shards,
+            settings.lease_seconds,
+            self._owner,
         )
         with ExitStack() as stack:
             held = self._stand_by(lease)
@@ -272,6 +280,7 @@ class _Work:
         self._encoder = RowEncoder(way.register, way.agency, way.release, translator)
         self._positions = dict(positions)
         self._counted = self._cleaned = 0.0
+        self._marking = Marking(self._settings.kafka, way.topic, way.facts.partitions)
 
     def run(self, stop: threading.Event, *, until_empty: bool) -> None:
         idle = self._settings.poll_seconds * (IDLE_TIMES if isinstance(self._source, PostgresSource) else 1)
@@ -279,6 +288,8 @@ class _Work:
             while not stop.is_set():
                 sent = self._sweep(reading, marking, stop)
                 self._count()
+                if self._settings.shard == 0:
+                    self._marking.write_if_due()
                 if sent:
                     continue
                 if until_empty and not self._source.waiting().unsent:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 
 from bus.codes import CodesFrom
+from bus.fencing import MOST_SHARDS
 from bus.settings import KafkaSettings, RegistrySettings
 
 
@@ -22,7 +23,7 @@ class RelaySettings(CodesFrom):
     prefix: str | None = None
     schemas: Path | None = None
     shard: int = Field(default=0, ge=0)
-    shards: int = Field(default=1, ge=1, le=64)
+    shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
     keep: timedelta = timedelta(days=7)
     """How long a sent row stays; with 0 it is deleted instead of marked."""
     lease_seconds: float = Field(default=10, gt=0)

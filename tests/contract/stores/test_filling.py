@@ -3,7 +3,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from bus.errors import Fenced
+from bus.errors import Fenced, RegisterUnknown
+from bus.names import RegisterName
 from consumers.stores.base import Outcome, Phase, Slot
 from tests.contract.stores.building import (
     ALL,
@@ -215,3 +216,17 @@ def test_large_fill_in_many_batches_equals_its_newest_events(store):
     )
     assert store.finish_fill(REGISTER) == Outcome(3000, 2000)
     assert held(store) == {f"k{n:05d}": 1 + (n % 3 == 0) for n in range(3000) if n % 3 != 1}
+
+
+def test_rebuild_that_was_asked_for_stands_until_a_fill_begins(store):
+    assert not store.status(REGISTER).rebuild_asked
+    store.ask_rebuild(REGISTER)
+    store.ask_rebuild(REGISTER)
+    assert store.status(REGISTER).rebuild_asked
+    begun(store)
+    assert not store.status(REGISTER).rebuild_asked
+
+
+def test_rebuild_of_an_unknown_register_is_refused(store):
+    with pytest.raises(RegisterUnknown):
+        store.ask_rebuild(RegisterName("resident.nothing"))

@@ -38,6 +38,7 @@ def main() -> int:
         made.began = time.monotonic()
         if given.faults:
             made.storm(lambda: made.faults >= given.faults)
+            made.calm()
         outcome = run(made, given.seconds, given.only)
     outcome.write(given.output)
     figures = outcome.figures()

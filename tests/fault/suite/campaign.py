@@ -26,6 +26,7 @@ from tests.fault.suite.world import CIVIL, PREFIX, ReplicaPlace, World
 from tests.producing import IDENTITY, POLICE
 
 AWAY_SECONDS = 1.0
+SAID_SECONDS = 2.0
 WARM_SECONDS = 60.0  # a daemon's memory is measured from when it has seen everything once
 Say = Callable[[str], None]
 
@@ -102,15 +103,13 @@ class Campaign:
     def faults(self) -> int:
         return sum(self.ledger.faults.values())
 
-    def storm(self, until: Callable[[], bool], pause_seconds: tuple[float, float] = (0.02, 0.2)) -> None:
+    def storm(self, until: Callable[[], bool], acts: Mapping[Act, int] = SMALL) -> None:
         """Small faults, one upon the other, while processes die at their crash points and come back."""
         for keeper in self.keepers:
             keeper.teased = True
-        acts, weights = list(SMALL), list(SMALL.values())
         while not until():
-            self.chance.choices(acts, weights)[0](self.saboteur)
-            time.sleep(self.chance.uniform(*pause_seconds))
-        self.calm()
+            self.chance.choices(list(acts), list(acts.values()))[0](self.saboteur)
+            time.sleep(self.chance.uniform(0.02, 0.2))
 
     def calm(self) -> None:
         """Everything is whole, and events flow."""
@@ -166,7 +165,7 @@ class Campaign:
         await_end(self.world, self.replicas)
         for keeper in (*self.keepers[:-1], *([self.witness] if self.witness else [])):
             keeper.stop()
-        verdict = asyncio.run(judge(self.world, self.exports, self.replicas, self.saboteur.poison))
+        verdict = asyncio.run(judge(self.world, self.exports, self.replicas))
         return Outcome(seconds, self.ledger, verdict, self.recoveries, self.memory)
 
 
@@ -186,7 +185,7 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
     with Source(world, rate, seed) as source:
         for keeper in (*keepers, *observer):
             keeper.start()
-        saboteur = Saboteur(world, keepers, ledger, chance, {})
+        saboteur = Saboteur(world, keepers, ledger, chance)
         try:
             yield Campaign(
                 world,
@@ -199,6 +198,11 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
                 chance,
                 say,
             )
+        except TimeoutError:
+            for keeper in (*keepers, *observer):
+                keeper.ask_where()
+            time.sleep(SAID_SECONDS)
+            raise
         finally:
             for keeper in (*keepers, *observer):
                 keeper.abandon()
@@ -255,5 +259,6 @@ def run(made: Campaign, seconds: float, great: Sequence[str] = ()) -> Outcome:
             if not great:
                 pause = min(time.monotonic() + made.chance.uniform(8, 20), end)
                 made.storm(lambda pause=pause: time.monotonic() > pause)
+                made.calm()
             made.measure(name, act)
     return made.finish()

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import ElectionType, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from bus import kafka as clients
+from bus.errors import BusError
 from bus.local.kafka import KafkaNode
 from tests.fault.suite.keepers import FileDiffKeeper, Keeper, Ledger
 from tests.fault.suite.wires import Mood
@@ -32,8 +34,8 @@ class Saboteur:
     keepers: Sequence[Keeper]
     ledger: Ledger
     chance: random.Random
-    poison: dict[str, int]
-    """Per register, how many undecodable events were sent."""
+    poison: int = 0
+    """How many undecodable events were sent."""
     mended_at: float = 0.0
     """When the server of the last fault was back, on the monotonic clock."""
 
@@ -130,10 +132,19 @@ class Saboteur:
         self.ledger.fault("brokers answering errors")
 
     def _set_in_sync(self, topic: str, count: str) -> None:
+        """Asked again while the cluster has no controller."""
         entry = ConfigEntry("min.insync.replicas", count, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-        for future in self.world.admin.incremental_alter_configs([resource]).values():
-            future.result(30)
+        deadline = time.monotonic() + IN_SYNC_SECONDS
+        while True:
+            try:
+                for future in self.world.admin.incremental_alter_configs([resource]).values():
+                    future.result(30)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def fill_disk(self) -> None:
         """No file of the SQLite replica's, of the WAL in particular, takes any more."""
@@ -160,10 +171,10 @@ class Saboteur:
 
     def send_poison(self) -> None:
         """An event that nobody can decode, past our adapters, under a key that no source has."""
-        register = self.chance.choice(REGISTERS)
-        self.poison[register] = self.poison.get(register, 0) + 1
-        asyncio.run(_send(self.world, register, f"poison-{self.poison[register]}"))
-        self.ledger.fault("poison event")
+        self.poison += 1
+        with suppress(KafkaError, BusError):  # whether it arrived, the topic tells
+            asyncio.run(_send(self.world, self.chance.choice(REGISTERS), f"poison-{self.poison}"))
+            self.ledger.fault("poison event")
 
     def mend(self) -> None:
         """Every server runs, every wire is open; ``mended_at`` is when that was so."""
@@ -205,6 +216,9 @@ SMALL: dict[Act, int] = {
     Saboteur.send_poison: 2,
 }
 """By how often each is chosen."""
+
+MANY: dict[Act, int] = {**SMALL, Saboteur.cut: 40, Saboteur.kill_process: 5}
+"""For many faults in a short time."""
 
 GREAT: tuple[tuple[str, Act], ...] = (
     ("broker killed", Saboteur.kill_broker),

@@ -8,6 +8,7 @@ import psycopg
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from bus import kafka as clients
 from bus.errors import BusError
 from bus.names import RegisterName
 from consumers.stores import open_reader
@@ -60,21 +61,29 @@ def await_end(world: World, replicas: Sequence[ReplicaPlace], seconds: float = P
             _pause(deadline, "sources have rows that are not sent")
     for place in replicas:
         with open_reader(place.database) as reader:
-            while not _at_end(world, reader):
-                _pause(deadline, f"{place.name} is behind")
+            while behind := _behind(world, reader):
+                _pause(deadline, f"{place.name} is behind: {', '.join(behind)}")
 
 
-def _at_end(world: World, reader: Reader) -> bool:
+def _behind(world: World, reader: Reader) -> list[str]:
+    """Partitions whose end the replica has not reached, and how far it is."""
     asked = {TopicPartition(world.topic(name), n): OffsetSpec.latest() for name in REGISTERS for n in range(PARTITIONS)}
     stands = {
         (at.topic, at.partition): position.next_offset
         for name in REGISTERS
         for at, position in reader.positions(RegisterName(name), Slot.LIVE).items()
     }
-    found = world.admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-    with suppress(KafkaException):  # leaders may still change
-        return all(stands.get((at.topic, at.partition), 0) >= each.result(30).offset for at, each in found.items())
-    return False
+    admin = clients.admin(world.settings)  # a new one: whoever has seen leaders change asks with their old epochs
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+    behind = []
+    for at, each in found.items():
+        try:
+            end, standing = each.result(30).offset, stands.get((at.topic, at.partition), 0)
+        except KafkaException as error:  # leaders may still change
+            behind.append(f"{at.topic} {at.partition}: {error}")
+        else:
+            behind += [f"{at.topic} {at.partition}: {standing} of {end}"] if standing < end else []
+    return behind
 
 
 def _pause(deadline: float, otherwise: str) -> None:

@@ -99,7 +99,7 @@ async def read_log(world: World, register: str) -> Log:
     return log
 
 
-async def judge(world: World, exports: Exports, replicas: Iterable[ReplicaPlace], poison: Mapping[str, int]) -> Verdict:
+async def judge(world: World, exports: Exports, replicas: Iterable[ReplicaPlace]) -> Verdict:
     verdict = Verdict()
     logs = {register: await read_log(world, register) for register in REGISTERS}
     for register, log in logs.items():
@@ -109,7 +109,7 @@ async def judge(world: World, exports: Exports, replicas: Iterable[ReplicaPlace]
     _judge_states(verdict, world, exports, logs)
     _judge_exports(verdict, exports, logs[CIVIL])
     for place in replicas:
-        await _judge_replica(verdict, world, place, logs, poison)
+        await _judge_replica(verdict, world, place, logs)
     return verdict
 
 
@@ -161,9 +161,7 @@ def _judge_exports(verdict: Verdict, exports: Exports, log: Log) -> None:
     verdict.misordered += verdict.tell("keys of exports with other states than theirs", other)
 
 
-async def _judge_replica(
-    verdict: Verdict, world: World, place: ReplicaPlace, logs: Mapping[str, Log], poison: Mapping[str, int]
-) -> None:
+async def _judge_replica(verdict: Verdict, world: World, place: ReplicaPlace, logs: Mapping[str, Log]) -> None:
     with open_reader(place.database) as reader:
         async with open_registry(registry_settings(PREFIX), world.settings) as registry:
             for name, log in logs.items():
@@ -173,20 +171,20 @@ async def _judge_replica(
                 found = compare(published, reader.rows(register.name), reader.positions(register.name, Slot.LIVE))
                 odd = [*found.missing, *found.extra, *found.different] or ["behind"] * found.behind
                 verdict.unequal_replicas += bool(verdict.tell(f"{place.name}: {name} is not as its topic", odd))
-                _judge_counters(verdict, place, name, reader, log, poison.get(name, 0))
+                _judge_counters(verdict, place, name, reader, log)
         _judge_feed(verdict, place, reader)
 
 
-def _judge_counters(verdict: Verdict, place: ReplicaPlace, name: str, reader: Reader, log: Log, poison: int) -> None:
+def _judge_counters(verdict: Verdict, place: ReplicaPlace, name: str, reader: Reader, log: Log) -> None:
     """Every record of the topic was dealt with once, whatever it came to."""
     counters = reader.counters(RegisterName(name))
     if sum(counters.values()) != log.records:
         verdict.miscounted += 1
         verdict.details.append(f"{place.name}: {name} counts {dict(counters)} of {log.records} records")
     parked = sum(each.events for each in reader.parked_counts() if each.register == name)
-    if not counters.get("parked", 0) == parked == poison == log.poison:
+    if not counters.get("parked", 0) == parked == log.poison:
         verdict.misparked += 1
-        verdict.details.append(f"{place.name}: {name} has parked {parked} of {poison} ({log.poison} on the topic)")
+        verdict.details.append(f"{place.name}: {name} has parked {parked} of {log.poison} on the topic")
 
 
 def _judge_feed(verdict: Verdict, place: ReplicaPlace, reader: Reader) -> None:

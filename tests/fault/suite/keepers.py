@@ -89,6 +89,11 @@ class Keeper:
         self.teased = False
         self.kill()
 
+    def ask_where(self) -> None:
+        """What it waits for goes to the log."""
+        if self.child is not None:
+            self.child.signal(signal.SIGUSR1)
+
     def kill(self) -> bool:
         self._struck = True
         return self.child is not None and self.child.signal(signal.SIGKILL)
@@ -123,7 +128,7 @@ class Keeper:
                 self._ledger.fault(f"killed at {point.split(':', maxsplit=1)[0]}", kill=True)
             self._stop.wait(AFTER_SECONDS)
             return
-        if code or not self._stop.is_set():
+        if code not in (0, -signal.SIGTERM) or not self._stop.is_set():
             self._ledger.exited(self.name, code, last_words(self._nursery))
         self._stop.wait(AFTER_ERROR_SECONDS)
 

@@ -4,7 +4,9 @@ What it starts are processes like any other: each runs one of our commands, and 
 nursery itself ends, they end with it.
 """
 
+import asyncio
 import ctypes
+import faulthandler
 import json
 import os
 import resource
@@ -161,6 +163,7 @@ def _live(asked: dict[str, Any]) -> int:
     ctypes.CDLL(None).prctl(PARENT_DIED, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGUSR1, tell_where)
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(2, 1)  # what it prints is log
@@ -168,6 +171,14 @@ def _live(asked: dict[str, Any]) -> int:
     if asked["most_bytes"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (asked["most_bytes"], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     return _run(asked["argv"])
+
+
+def tell_where(*_: object) -> None:
+    """Into the log, what every task and thread of this process waits for: asked when events do not arrive."""
+    with suppress(RuntimeError):  # no loop runs
+        for task in asyncio.all_tasks():
+            task.print_stack(limit=8)
+    faulthandler.dump_traceback()
 
 
 def _run(argv: list[str]) -> int:

@@ -2,12 +2,14 @@
 
 import pytest
 
+from bus import kafka
 from bus.catalog import load_catalog
 from bus.errors import Fenced
 from bus.registry import MemoryRegistry
 from bus.settings import KafkaSettings
 from consumers.following import Following, StartOver
 from consumers.parked.lot import ParkingLot
+from consumers.sharing import Alone
 from consumers.stores import MemoryStore
 from consumers.thread import StoreThread
 from tests.schemas import schema_text, with_field
@@ -39,6 +41,8 @@ async def following(registry):
         columnar=True,
         lot=ParkingLot(store, 10),
         open_tables=nothing,
+        sharing=Alone(),
+        admin=kafka.admin(KafkaSettings()),
     )
     await found.book.refresh()
     return found
