@@ -4,14 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 INPUTS ?= 100000
+SECONDS ?= 3600
 # Tests wait for servers more than they compute: two files at a time take little more than half as long.
 TWO := -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-full lint format models soak fuzz bench lock clean
+.PHONY: help demo test test-full lint format models soak soak-adapters fuzz bench lock clean
 
 help: ## What can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -43,7 +44,10 @@ format: $(READY) ## Format the code and mend what can be mended
 models: $(READY) ## Generate the pydantic models again from the .avsc files
 	$(BIN)/lienthong schemas models
 
-soak: $(READY) ## Long proofs: eight writers for a minute, 200 kills in 50,000 changes of each adapter
+soak: $(READY) ## Every fault on three brokers for SECONDS=3600; writes build/soak.json
+	$(BIN)/python -m tests.fault.suite --seconds $(SECONDS)
+
+soak-adapters: $(READY) ## Long proofs: eight writers for a minute, 200 kills in 50,000 changes of each adapter
 	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 LIENTHONG_SOAK_CHANGES=50000 $(BIN)/pytest --timeout 1800 \
 		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
 

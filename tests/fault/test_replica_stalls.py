@@ -11,7 +11,7 @@ from structlog.testing import LogCapture
 
 from consumers import lane, replica
 from consumers.stores.base import Slot
-from tests.consuming import Feed, following, held, replica_settings, until, upsert
+from tests.consuming import Feed, counters, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
 from tests.stack import local_kafka, local_postgres
 

@@ -13,7 +13,7 @@ SIGKILLS = 20
 
 
 @pytest.mark.timeout(420)
-def test_three_hundred_faults_lose_double_and_misorder_nothing(tmp_path, capsys):
+def test_three_hundred_faults_lose_double_and_misorder_nothing(tmp_path):
     with world(tmp_path) as there, campaign(there, rate=60, seed=1, witness=False, say=lambda _: None) as made:
         made.saboteur.kill_controller()
         made.storm(lambda: made.faults >= FAULTS // 3, MANY)
@@ -22,10 +22,6 @@ def test_three_hundred_faults_lose_double_and_misorder_nothing(tmp_path, capsys)
         made.saboteur.mend()
         made.storm(lambda: made.faults >= FAULTS and made.ledger.sigkills >= SIGKILLS, MANY)
         outcome = made.finish()
-    outcome.write(tmp_path / "suite.json")
-    with capsys.disabled():
-        print(f"\n{outcome.figures()}")  # noqa: T201
-    assert outcome.verdict.details == []
-    assert outcome.verdict.clean
+    assert outcome.verdict.clean, outcome.figures()
     assert outcome.ledger.surprises == []
-    assert outcome.verdict.events > 300
+    assert outcome.verdict.events > FAULTS

@@ -30,7 +30,7 @@ from tests.outbox import command, in_version_order, installed, outbox, relay_all
 from tests.producing import IDENTITY, events, person, prepare, records
 
 SOAK_SECONDS = float(os.environ.get("LIENTHONG_SOAK_SECONDS", "2"))
-"""How long eight writers write; ``make soak`` sets 60."""
+"""How long eight writers write; ``make soak-adapters`` sets 60."""
 FOREIGN = text(
     "INSERT INTO lienthong_outbox (id, aggregatetype, aggregateid, type, payload) VALUES (:id, :kind, :key, :type, :payload)"
 )

@@ -22,10 +22,19 @@ from producers.outbox.relay.row import Row
 from producers.outbox.types import read_event_id, read_moment
 from producers.release import Release
 
+
+def _moment(text: str) -> datetime:
+    """Raises ValueError where the zone is left open: it would be read as this machine's."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("no time zone")
+    return found.astimezone(UTC)
+
+
 KINDS = {"string", "date", "timestamp"}
 _READ: Mapping[str, Callable[[str], date]] = {
     "date": date.fromisoformat,
-    "timestamp": lambda text: _moment(text),
+    "timestamp": _moment,
 }
 _STRANGE = (
     *(ValueError, TypeError, AttributeError, OverflowError, RecursionError, StateInvalid),
@@ -62,14 +71,6 @@ def _frame(schema: RegisterSchema, told: Sequence[Mapping[str, Any]]) -> pl.Data
         read = _READ.get(field.kind)
         columns[field.name] = [None if text is None else read(text) for text in column] if read else column
     return pl.DataFrame(columns, schema=frame_schema(schema), strict=True)
-
-
-def _moment(text: str) -> datetime:
-    """Raises ValueError where the zone is left open: it would be read as this machine's."""
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
-        raise ValueError("no time zone")
-    return found.astimezone(UTC)
 
 
 def events(schema: RegisterSchema, agency: AgencyCode, rows: Sequence[Row], states: pl.DataFrame) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from tests.fault.suite.world import CIVIL, PREFIX, ReplicaPlace, World
 from tests.producing import IDENTITY, POLICE
 
 AWAY_SECONDS = 1.0
+FEW_ROWS = 50  # of a relay's transaction, so that there are many to break
 SAID_SECONDS = 2.0
 WARM_SECONDS = 60.0  # a daemon's memory is measured from when it has seen everything once
 Say = Callable[[str], None]
@@ -180,7 +181,7 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
             if place.database.startswith("postgresql"):
                 server.execute(f'CREATE DATABASE "{place.name}"')
     exports = Exports(world.directory, seed)
-    keepers = _keepers(world, replicas, exports, ledger, seed)
+    keepers = _keepers(world, replicas, exports, ledger, rate, seed)
     observer = [_replica(world, place, ledger, seed) for place in watched]
     with Source(world, rate, seed) as source:
         for keeper in (*keepers, *observer):
@@ -209,11 +210,12 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
 
 
 def _keepers(
-    world: World, replicas: Sequence[ReplicaPlace], exports: Exports, ledger: Ledger, seed: int
+    world: World, replicas: Sequence[ReplicaPlace], exports: Exports, ledger: Ledger, rate: float, seed: int
 ) -> list[Keeper]:
     """The file diff comes last: it is let finish its export before the others stop."""
     relay = world.command("outbox", "relay", register=IDENTITY)
-    relay += ["--url", world.wired_database, "--register", IDENTITY, "--lease", "1", "--transaction-rows", "50"]
+    relay += ["--url", world.wired_database, "--register", IDENTITY, "--lease", "1"]
+    relay += ["--transaction-rows", str(max(FEW_ROWS, int(rate)))]
     told = {"agency": POLICE, "kafka": world.kafka, "prefix": PREFIX, "catalog": str(world.catalog_file)}
     program = ["tests.fault.suite.publishing:main", json.dumps(told | {"database": world.wired_database})]
 
@@ -252,6 +254,8 @@ def run(made: Campaign, seconds: float, great: Sequence[str] = ()) -> Outcome:
     """Storms and measured faults in turn, for so long; with names of great faults, those only and no storm."""
     end = made.began + seconds
     chosen = [(name, act) for name, act in GREAT if not great or name in great]
+    if great:
+        made.calm()
     while time.monotonic() < end:
         for name, act in chosen:
             if time.monotonic() > end:

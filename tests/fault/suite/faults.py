@@ -36,6 +36,8 @@ class Saboteur:
     chance: random.Random
     poison: int = 0
     """How many undecodable events were sent."""
+    turn: int = 0
+    """The broker that was killed last."""
     mended_at: float = 0.0
     """When the server of the last fault was back, on the monotonic clock."""
 
@@ -83,9 +85,10 @@ class Saboteur:
         if keeper.freeze(self.chance.uniform(0.2, 1.5)):
             self.ledger.fault("frozen process")
 
-    def kill_broker(self, node: KafkaNode | None = None) -> None:
-        """SIGKILL; started again once ``mend`` is called."""
-        self._kill_broker(node or self.world.stack.node(self.chance.choice(BROKERS)), "killed broker")
+    def kill_broker(self) -> None:
+        """SIGKILL, in rotation; started again by ``mend``."""
+        self.turn = self.turn % len(BROKERS) + 1
+        self._kill_broker(self.world.stack.node(self.turn), "killed broker")
 
     def kill_controller(self) -> None:
         self._kill_broker(self.world.stack.node(controller_of(self.world)), "killed controller")
@@ -169,6 +172,17 @@ class Saboteur:
             keeper.child.signal(signal.SIGCONT)
             self.ledger.fault("expired transaction")
 
+    def take_registry_away(self) -> None:
+        """A replica that begins meanwhile knows from its disk what it has ever heard."""
+        wire = self.world.wires.all["registry"]
+        wire.set("shut")
+        wire.cut()
+        if self.keeper("sqlite").kill():
+            self.ledger.fault("killed replica-sqlite", kill=True)
+        time.sleep(self.chance.uniform(0.5, 2.0))
+        wire.set("open")
+        self.ledger.fault("registry away")
+
     def send_poison(self) -> None:
         """An event that nobody can decode, past our adapters, under a key that no source has."""
         self.poison += 1
@@ -213,6 +227,7 @@ SMALL: dict[Act, int] = {
     Saboteur.fill_disk: 1,
     Saboteur.fill_adapters_disk: 1,
     Saboteur.elect_leaders: 1,
+    Saboteur.take_registry_away: 1,
     Saboteur.send_poison: 2,
 }
 """By how often each is chosen."""
@@ -230,6 +245,7 @@ GREAT: tuple[tuple[str, Act], ...] = (
     ("process frozen in a transaction", Saboteur.expire_transaction),
     ("replica's disk full", Saboteur.fill_disk),
     ("brokers answer errors", Saboteur.broker_errors),
+    ("registry away", Saboteur.take_registry_away),
     ("whole cluster killed", Saboteur.restart_cluster),
 )
 """Each is measured by itself: how long it takes until events flow again."""

@@ -36,7 +36,8 @@ INSERT INTO residence (personal_id, household_no) VALUES (%s, %s)
 ON CONFLICT (personal_id) DO UPDATE SET household_no = excluded.household_no, change = nextval('changes')
 """
 PEOPLE = 2_000
-ROWS = 10  # of one transaction, in each table, at most
+ROWS = 10  # of one transaction, at most, unless the rate needs more
+TRANSACTIONS_A_SECOND = 20
 GONE_SHARE = 0.05
 CONNECT = {"connect_timeout": 2, "autocommit": False}
 
@@ -103,8 +104,9 @@ class Source:
 
     def _change_on(self, connection: psycopg.Connection) -> None:
         due = time.monotonic()
+        most = max(ROWS, int(self._rate / TRANSACTIONS_A_SECOND))
         while not self._stop.is_set():
-            rows = self._chance.randint(1, ROWS)
+            rows = self._chance.randint(1, most)
             self._change(connection, rows)
             connection.commit()
             due = max(due + rows / self._rate, time.monotonic() - 1)  # what an outage kept from us is not made up for
@@ -113,21 +115,18 @@ class Source:
     def _change(self, connection: psycopg.Connection, rows: int) -> None:
         """The outbox takes three of four, since that is the way most systems go."""
         self._names += 1
-        for number in sorted(self._chance.sample(range(PEOPLE), rows)):
-            gone = self._chance.random() < GONE_SHARE
-            if self._chance.random() < 0.75:
-                self._change_person(connection, number, gone=gone)
-            else:
-                connection.execute(PUT_RESIDENCE, [key_of(number), None if gone else f"HK-{self._names}"])
-
-    def _change_person(self, connection: psycopg.Connection, number: int, *, gone: bool) -> None:
-        if gone:
+        chosen = sorted(self._chance.sample(range(PEOPLE), rows))
+        homes = {number for number in chosen if self._chance.random() < 0.25}
+        gone = {number for number in chosen if self._chance.random() < GONE_SHARE}
+        name, household = f"Nguyễn Văn {self._names}", f"HK-{self._names}"
+        people = [person(number, full_name=name) for number in chosen if number not in homes | gone]
+        with connection.cursor() as cursor:
+            cursor.executemany(PUT_PERSON, [(each["personal_id"], each["full_name"]) for each in people])
+            cursor.executemany(PUT_RESIDENCE, [(key_of(n), None if n in gone else household) for n in sorted(homes)])
+        self._outbox.enqueue_many(connection, IDENTITY, people)
+        for number in sorted(gone - homes):
             if connection.execute(DROP_PERSON, [key_of(number)]).rowcount:
                 self._outbox.enqueue_delete(connection, IDENTITY, key_of(number))
-            return
-        state = person(number, full_name=f"Nguyễn Văn {self._names}")
-        connection.execute(PUT_PERSON, [state["personal_id"], state["full_name"]])
-        self._outbox.enqueue(connection, IDENTITY, state)
 
 
 class Exports:

@@ -18,6 +18,7 @@ from bus.local.ports import LOOPBACK, free_ports
 from bus.local.postgres import PostgresNode
 from bus.local.stack import LocalStack
 from bus.registry import open_registry
+from bus.registry.base import Registered
 from bus.schema.avsc import load_register
 from bus.settings import KafkaSettings
 from bus.topics.cluster import create
@@ -25,6 +26,7 @@ from bus.topics.plan import dead_letter_topic, wanted_topics
 from producers.outbox.database import engine_for
 from producers.outbox.install import install
 from tests.fault.suite.nursery import Nursery
+from tests.fault.suite.registry import RegistryServer
 from tests.fault.suite.source import TABLES
 from tests.fault.suite.wires import Wires
 from tests.producing import IDENTITY, POLICE, RESIDENCE, registry_settings
@@ -48,7 +50,7 @@ catalog = "{catalog}"
 [kafka]
 bootstrap_servers = "{kafka}"
 [registry]
-topic = "{registry}"
+{registry}
 cache_dir = "{cache}"
 [metrics]
 port = 0
@@ -108,12 +110,19 @@ class World:
                 registers=json.dumps(REGISTERS),
                 catalog=self.catalog_file,
                 kafka=self.kafka,
-                registry=registry_settings(PREFIX).topic,
+                registry=self._registry(kind),
                 cache=self.directory / f"{name}-ids",
             ),
             encoding="utf-8",
         )
         return ReplicaPlace(name, config, database)
+
+    def _registry(self, kind: str) -> str:
+        """The replica in a file asks over HTTP, the others read the topic."""
+        port = self.wires.all["registry"].port
+        return (
+            f'url = "http://{LOOPBACK}:{port}"' if kind == "sqlite" else f'topic = "{registry_settings(PREFIX).topic}"'
+        )
 
     def command(self, *words: str, register: str) -> list[str]:
         """A ``lienthong`` command for this world."""
@@ -138,7 +147,8 @@ def world(directory: Path) -> Iterator[World]:
         nursery = stack.enter_context(Nursery(directory / "processes.log"))
         made = World(directory, cluster, postgres, wires, nursery)
         _write_catalog(made.catalog_file)
-        asyncio.run(_make_topics(made))
+        registry = stack.enter_context(RegistryServer(asyncio.run(_make_topics(made))))
+        wires.lay("registry", free_ports(1)[0], registry.port)
         _make_tables(made)
         yield made
 
@@ -158,14 +168,17 @@ def _write_catalog(path: Path) -> None:
     path.write_text(shipped.replace("partitions = 12 ", f"partitions = {PARTITIONS} "), encoding="utf-8")
 
 
-async def _make_topics(made: World) -> None:
+async def _make_topics(made: World) -> list[Registered]:
+    """The topics, and the schemas that were released."""
     chosen = [made.catalog.register(name) for name in REGISTERS]
     topics = [*wanted_topics(made.catalog, chosen, len(BROKERS)), dead_letter_topic(made.catalog, len(BROKERS))]
     await create(made.admin, topics)
     async with open_registry(registry_settings(PREFIX), made.settings) as registry:
-        for register in chosen:
-            for schema in load_register(register.name):
-                await registry.publish(register.avro_subject, schema.text)
+        return [
+            await registry.publish(register.avro_subject, schema.text)
+            for register in chosen
+            for schema in load_register(register.name)
+        ]
 
 
 def _make_tables(made: World) -> None:
