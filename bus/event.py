@@ -35,7 +35,10 @@ class Event:
 
 
 MARKER_KEY = b"\x00lienthong.marker"
-"""Reserved key of the daily record that lets a quiet partition compact its tail; replicas ignore it."""
+"""Reserved key of the daily record that lets a quiet partition compact its tail; replicas ignore it.
+
+Its value is null, so that clients of all makes take it for a delete of what they never had.
+"""
 
 
 def next_version(last: int | None, now_us: int) -> int:

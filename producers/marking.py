@@ -29,7 +29,7 @@ async def write_markers(settings: KafkaSettings, topic: TopicName, partitions: i
     """One to each partition. Raises BrokerUnavailable."""
     async with kafka.producer(settings) as client:
         with kafka.told_plainly(settings):
-            sent = [await client.send(topic, b"", MARKER_KEY, partition=number) for number in range(partitions)]
+            sent = [await client.send(topic, None, MARKER_KEY, partition=number) for number in range(partitions)]
             await asyncio.gather(*sent)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from confluent_kafka.admin import AdminClient
 from psycopg import sql
 
@@ -39,6 +40,13 @@ def _strict(config: pytest.Config, report: Any) -> Any:
         report.outcome = "failed"
         report.longrepr = f"skipped under --no-skips: {report.longreprtext}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command run within a test sets up logging for a process that is to end with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

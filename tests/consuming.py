@@ -87,7 +87,7 @@ class Feed:
             await producer.send_and_wait(self.topic, value, key, partition=partition)
 
     async def send_marker(self, partition: int) -> None:
-        await self.send_raw(MARKER_KEY, b"", partition)
+        await self.send_raw(MARKER_KEY, None, partition)
 
 
 def replica_settings(

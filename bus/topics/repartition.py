@@ -232,7 +232,7 @@ async def _refused(producer: AIOKafkaProducer, at: TopicPartition) -> None:
     """Return once the partition refuses even a marker, which does no harm where it is taken."""
     with suppress(MessageSizeTooLargeError):
         while True:
-            await producer.send_and_wait(at.topic, b"", MARKER_KEY, partition=at.partition)
+            await producer.send_and_wait(at.topic, None, MARKER_KEY, partition=at.partition)
             await asyncio.sleep(PROBE_SECONDS)
 
 

@@ -15,13 +15,15 @@ from uuid import uuid4
 import pymysql
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from bus.errors import ConfigInvalid, ConfirmationNeeded, StateInvalid
 from bus.event import Op
 from bus.headers import read_tombstone
 from producers.outbox.install import install, plan, uninstall
+from producers.outbox.relay import lease
+from producers.outbox.relay.lease import Lease
 from producers.outbox.relay.postgres import PostgresSource
 from producers.outbox.relay.relay import Relay
 from producers.outbox.relay.source import Share
@@ -327,4 +329,31 @@ def wait(true, seconds=20.0):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("database", ["postgres_database", "mariadb_database"])
+def test_relay_frozen_within_a_transaction_keeps_its_successor_waiting_no_longer_than_a_bound(
+    request, monkeypatch, database
+):
+    monkeypatch.setattr(lease, "IDLE_SECONDS", 0.5)
+    engine = installed(request.getfixturevalue(database))
+    frozen, next_one = (Lease(engine, IDENTITY, 0, 1, 0.1) for _ in range(2))
+    assert (frozen.take(), frozen.take() is not None) == (None, True)
+    with pytest.raises(DBAPIError):
+        while_frozen(frozen, lambda: waited_for(next_one))
+    assert not frozen.beat()
+    assert next_one.beat()
+    engine.dispose()
+
+
+def while_frozen(owner, then):
+    with owner.transaction() as connection:
+        owner.remember(connection, "topic", {0: 1})
+        then()
+
+
+def waited_for(lease):
+    deadline = time.monotonic() + 20
+    while lease.take() is None and time.monotonic() < deadline:
         time.sleep(0.02)

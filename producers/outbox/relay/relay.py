@@ -243,7 +243,7 @@ class Relay:
         same = held.topic_id == way.facts.topic_id
         since = held.positions if same or held.positions is None else {}
         found = asyncio.run(holding(self._settings.kafka, way.topic, way.facts.partitions, since))
-        with told_plainly(self._engine), self._engine.begin() as connection:
+        with told_plainly(self._engine), lease.transaction() as connection:
             marked = source.mark_known(connection, found.known)
             lease.remember(connection, way.facts.topic_id, found.ends)
         if marked:
@@ -339,7 +339,7 @@ class _Work:
         """In one transaction with the positions, below which everything is marked by then."""
         self._positions |= positions
         parked = [(seq, reason) for seq, _event_id, reason in batch.parked]
-        with told_plainly(self._engine), self._engine.begin() as connection:
+        with told_plainly(self._engine), self._lease.transaction() as connection:
             self._source.mark(connection, Marks(batch.done, parked), delete=not self._settings.keep)
             self._lease.remember(connection, self._way.facts.topic_id, self._positions)
         crash_point("outbox.marked")
