@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fault.suite.campaign import campaign, run
+from tests.fault.suite.campaign import EXPORT_SECONDS, campaign, run
 from tests.fault.suite.faults import GREAT
 from tests.fault.suite.world import world
 
@@ -21,6 +21,7 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=1)
     asked.add_argument("--faults", type=int, default=0, help="go on until there were at least so many")
     asked.add_argument("--rate", type=float, default=100, help="events a second from the sources")
+    asked.add_argument("--export-seconds", type=float, default=EXPORT_SECONDS, help="from one export to the next")
     asked.add_argument(
         "--only", action="append", default=[], choices=[name for name, _ in GREAT], help="these faults and no storms"
     )
@@ -34,8 +35,9 @@ def main() -> int:
 
     directory = Path(tempfile.mkdtemp(prefix="lienthong-suite-"))
     say(f"three brokers and a database start; processes write to {directory}/processes.log")
-    with world(directory) as there, campaign(there, rate=given.rate, seed=given.seed, witness=True, say=say) as made:
-        made.began = time.monotonic()
+    load = {"rate": given.rate, "seed": given.seed, "export_seconds": given.export_seconds}
+    with world(directory) as there, campaign(there, **load, witness=True, say=say) as made:
+        made.begin()
         if given.faults:
             made.storm(lambda: made.faults >= given.faults)
             made.calm()

@@ -26,6 +26,7 @@ from tests.fault.suite.world import CIVIL, PREFIX, ReplicaPlace, World
 from tests.producing import IDENTITY, POLICE
 
 AWAY_SECONDS = 1.0
+EXPORT_SECONDS = 0.2
 FEW_ROWS = 50  # of a relay's transaction, so that there are many to break
 SAID_SECONDS = 2.0
 WARM_SECONDS = 60.0  # a daemon's memory is measured from when it has seen everything once
@@ -37,6 +38,8 @@ class Outcome:
     """What a campaign came to; written to build/soak.json."""
 
     seconds: float
+    changes: int
+    """Rows that the agency's program has committed meanwhile."""
     ledger: Ledger
     verdict: Verdict
     recoveries: Mapping[str, Sequence[float]]
@@ -52,6 +55,7 @@ class Outcome:
             "seconds": round(self.seconds),
             "faults": sum(self.ledger.faults.values()),
             "sigkills": self.ledger.sigkills,
+            "changes_per_s": round(self.changes / self.seconds, 1),
             **{name: judged[name] for name in ("events", "rows", "lost", "doubled", "misordered", "unequal_replicas")},
             "miscounted": self.verdict.miscounted,
             "misparked": self.verdict.misparked,
@@ -93,8 +97,13 @@ class Campaign:
     chance: random.Random
     say: Say
     began: float = field(default_factory=time.monotonic)
+    changes_before: int = 0
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     memory: list[tuple[float, int]] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Count time and changes from now on."""
+        self.began, self.changes_before = time.monotonic(), self.source.changes
 
     @property
     def ledger(self) -> Ledger:
@@ -159,7 +168,7 @@ class Campaign:
     def finish(self) -> Outcome:
         """Let everything arrive, stop everybody, and judge."""
         self.calm()
-        seconds = time.monotonic() - self.began
+        seconds, changes = time.monotonic() - self.began, self.source.changes - self.changes_before
         self._weigh()
         self.source.stop()
         self.keepers[-1].stop()
@@ -167,12 +176,14 @@ class Campaign:
         for keeper in (*self.keepers[:-1], *([self.witness] if self.witness else [])):
             keeper.stop()
         verdict = asyncio.run(judge(self.world, self.exports, self.replicas))
-        return Outcome(seconds, self.ledger, verdict, self.recoveries, self.memory)
+        return Outcome(seconds, changes, self.ledger, verdict, self.recoveries, self.memory)
 
 
 @contextmanager
-def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = print) -> Iterator[Campaign]:
-    """All processes at work on a steady load."""
+def campaign(
+    world: World, *, rate: float, seed: int, witness: bool, export_seconds: float = EXPORT_SECONDS, say: Say = print
+) -> Iterator[Campaign]:
+    """All processes at work on a steady load; ``export_seconds`` pass between two exports of the office."""
     chance, ledger = random.Random(seed), Ledger()  # noqa: S311 - the same faults in every run, as far as clocks allow
     replicas = [world.replica("replica-sqlite", "sqlite"), world.replica("replica-postgresql", "postgresql")]
     watched = [world.replica("replica-witness", "postgresql")] if witness else []
@@ -181,7 +192,7 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
             if place.database.startswith("postgresql"):
                 server.execute(f'CREATE DATABASE "{place.name}"')
     exports = Exports(world.directory, seed)
-    keepers = _keepers(world, replicas, exports, ledger, rate, seed)
+    keepers = _keepers(world, replicas, exports, ledger, rate, seed, export_seconds)
     observer = [_replica(world, place, ledger, seed) for place in watched]
     with Source(world, rate, seed) as source:
         for keeper in (*keepers, *observer):
@@ -210,7 +221,13 @@ def campaign(world: World, *, rate: float, seed: int, witness: bool, say: Say = 
 
 
 def _keepers(
-    world: World, replicas: Sequence[ReplicaPlace], exports: Exports, ledger: Ledger, rate: float, seed: int
+    world: World,
+    replicas: Sequence[ReplicaPlace],
+    exports: Exports,
+    ledger: Ledger,
+    rate: float,
+    seed: int,
+    pause: float,
 ) -> list[Keeper]:
     """The file diff comes last: it is let finish its export before the others stop."""
     relay = world.command("outbox", "relay", register=IDENTITY)
@@ -234,6 +251,7 @@ def _keepers(
             _points("filediff."),
             ledger,
             random.Random(seed + 4),  # noqa: S311
+            pause,
         ),
     ]
     for keeper in keepers:
@@ -243,7 +261,8 @@ def _keepers(
 
 def _replica(world: World, place: ReplicaPlace, ledger: Ledger, seed: int) -> Keeper:
     argv = ["lienthong", "replica", "run", "--config", str(place.config)]
-    return Keeper(place.name, world.nursery, argv, _points("replica."), ledger, random.Random(seed))  # noqa: S311
+    points = [*_points("replica."), *_points("parked.")]
+    return Keeper(place.name, world.nursery, argv, points, ledger, random.Random(seed))  # noqa: S311
 
 
 def _points(start: str) -> list[str]:
@@ -252,10 +271,11 @@ def _points(start: str) -> list[str]:
 
 def run(made: Campaign, seconds: float, great: Sequence[str] = ()) -> Outcome:
     """Storms and measured faults in turn, for so long; with names of great faults, those only and no storm."""
-    end = made.began + seconds
     chosen = [(name, act) for name, act in GREAT if not great or name in great]
     if great:
         made.calm()
+        made.begin()
+    end = made.began + seconds
     while time.monotonic() < end:
         for name, act in chosen:
             if time.monotonic() > end:

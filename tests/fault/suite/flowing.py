@@ -63,6 +63,8 @@ def await_end(world: World, replicas: Sequence[ReplicaPlace], seconds: float = P
         with open_reader(place.database) as reader:
             while behind := _behind(world, reader):
                 _pause(deadline, f"{place.name} is behind: {', '.join(behind)}")
+            while waiting := sum(each.waiting for each in reader.parked_counts()):
+                _pause(deadline, f"{place.name} has {waiting} parked events that are not forwarded")
 
 
 def _behind(world: World, reader: Reader) -> list[str]:

@@ -9,16 +9,17 @@ from typing import Any
 import psycopg
 
 from bus.errors import EventRefused
-from bus.event import Event, Op
+from bus.event import MARKER_KEY, Event, Op
 from bus.headers import read_tombstone
 from bus.log import masked
 from bus.names import RegisterName
 from bus.registry import open_registry
+from bus.topics import describe
 from consumers.comparing import compare, read_topics
 from consumers.reading.book import SchemaBook
 from consumers.route import find_route
 from consumers.stores import open_reader
-from consumers.stores.base import Reader, Slot
+from consumers.stores.base import Origin, Reader, Slot
 from producers.decoder import Decoder
 from tests.fault.suite.source import Exports
 from tests.fault.suite.world import CIVIL, PREFIX, REGISTERS, ReplicaPlace, World
@@ -66,7 +67,8 @@ class Log:
     """A topic's records, events decoded, each key's in offset order."""
 
     records: int = 0
-    poison: int = 0
+    poison: list[str] = field(default_factory=list)
+    """Origins of what cannot be decoded."""
     events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     tombstones: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     steps: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
@@ -79,11 +81,14 @@ class Log:
 
 
 async def read_log(world: World, register: str) -> Log:
-    log = Log()
+    log, topic = Log(), world.topic(register)
+    topic_id = (await describe(world.admin, [topic]))[topic].topic_id
     async with open_registry(registry_settings(PREFIX), world.settings) as registry:
         decoder = Decoder(RegisterName(register), registry)
-        for record in await records(world.direct, world.topic(register)):
+        for record in await records(world.direct, topic):
             log.records += 1
+            if record.key == MARKER_KEY:
+                continue
             key = record.key.decode()
             try:
                 if record.value is None:
@@ -95,7 +100,7 @@ async def read_log(world: World, register: str) -> Log:
                     log.events[key].append(event)
                     log.steps[key].append((event.version, 0))
             except EventRefused:
-                log.poison += 1
+                log.poison.append(str(Origin(topic_id, record.partition, record.offset)))
     return log
 
 
@@ -108,6 +113,7 @@ async def judge(world: World, exports: Exports, replicas: Iterable[ReplicaPlace]
     _judge_outbox(verdict, world, logs[IDENTITY])
     _judge_states(verdict, world, exports, logs)
     _judge_exports(verdict, exports, logs[CIVIL])
+    await _judge_dead_letters(verdict, world, logs)
     for place in replicas:
         await _judge_replica(verdict, world, place, logs)
     return verdict
@@ -161,6 +167,14 @@ def _judge_exports(verdict: Verdict, exports: Exports, log: Log) -> None:
     verdict.misordered += verdict.tell("keys of exports with other states than theirs", other)
 
 
+async def _judge_dead_letters(verdict: Verdict, world: World, logs: Mapping[str, Log]) -> None:
+    """Whatever is parked has been forwarded, under its origin, and nothing else."""
+    poison = {origin for log in logs.values() for origin in log.poison}
+    found = {record.key.decode() for record in await records(world.direct, world.catalog.dead_letter_topic)}
+    verdict.lost += verdict.tell("parked events that are no dead letters", poison - found)
+    verdict.misparked += verdict.tell("dead letters of what can be decoded", found - poison)
+
+
 async def _judge_replica(verdict: Verdict, world: World, place: ReplicaPlace, logs: Mapping[str, Log]) -> None:
     with open_reader(place.database) as reader:
         async with open_registry(registry_settings(PREFIX), world.settings) as registry:
@@ -182,9 +196,9 @@ def _judge_counters(verdict: Verdict, place: ReplicaPlace, name: str, reader: Re
         verdict.miscounted += 1
         verdict.details.append(f"{place.name}: {name} counts {dict(counters)} of {log.records} records")
     parked = sum(each.events for each in reader.parked_counts() if each.register == name)
-    if not counters.get("parked", 0) == parked == log.poison:
+    if not counters.get("parked", 0) == parked == len(log.poison):
         verdict.misparked += 1
-        verdict.details.append(f"{place.name}: {name} has parked {parked} of {log.poison} on the topic")
+        verdict.details.append(f"{place.name}: {name} has parked {parked} of {len(log.poison)} on the topic")
 
 
 def _judge_feed(verdict: Verdict, place: ReplicaPlace, reader: Reader) -> None:

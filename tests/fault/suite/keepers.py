@@ -15,7 +15,6 @@ STOP_SECONDS = 40.0
 AFTER_SECONDS = 0.05
 AFTER_ERROR_SECONDS = 0.3
 FAIR = (0, 4, 6)  # something is away, or a successor has taken over; a traceback never is the answer to a fault
-PAUSE_SECONDS = 0.2  # between two exports
 
 
 @dataclass(slots=True)
@@ -148,9 +147,10 @@ class FileDiffKeeper(Keeper):
         points: Sequence[str],
         ledger: Ledger,
         chance: random.Random,
+        pause_seconds: float,
     ) -> None:
         super().__init__("file diff", nursery, (), points, ledger, chance)
-        self._command, self._next = command, next_export
+        self._command, self._next, self._pause = command, next_export, pause_seconds
         self._abandoned = False
         self.most_bytes: int | None = None
         """What the next run finds its disk to have room for."""
@@ -181,7 +181,7 @@ class FileDiffKeeper(Keeper):
                 else:
                     self._bury(point, code)
             export.unlink()
-            self._stop.wait(PAUSE_SECONDS)
+            self._stop.wait(self._pause)
 
 
 def last_words(nursery: Nursery) -> str:

@@ -67,6 +67,8 @@ class Source:
         )
         self._thread = threading.Thread(target=self._work, name="source", daemon=True)
         self.failure: BaseException | None = None
+        self.changes = 0
+        """Rows of transactions that committed."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -109,6 +111,7 @@ class Source:
             rows = self._chance.randint(1, most)
             self._change(connection, rows)
             connection.commit()
+            self.changes += rows
             due = max(due + rows / self._rate, time.monotonic() - 1)  # what an outage kept from us is not made up for
             self._stop.wait(max(due - time.monotonic(), 0))
 
