@@ -49,6 +49,10 @@ class Handle(Protocol):
         """Run it; the first column of its first row, None where it gives no rows."""
         ...
 
+    def all(self, statement: Executable, values: Values) -> Sequence[Sequence[Any]]:
+        """Run it; all of its rows."""
+        ...
+
     def many(self, statement: Executable, rows: Sequence[Values]) -> None: ...
 
 
@@ -76,6 +80,9 @@ class _Alchemy:
         result = self._connection.execute(statement, values)
         return result.scalar() if result.returns_rows else None
 
+    def all(self, statement: Executable, values: Values) -> Sequence[Sequence[Any]]:
+        return self._connection.execute(statement, values).all()
+
     def many(self, statement: Executable, rows: Sequence[Values]) -> None:
         self._connection.execute(statement, rows)
 
@@ -94,6 +101,13 @@ class _Cursors:
             cursor.execute(text.sql, text.given(values))
             row = cursor.fetchone() if cursor.description else None
             return row[0] if row else None
+
+    def all(self, statement: Executable, values: Values) -> Sequence[Sequence[Any]]:
+        text = _text(statement, self.dialect, self._paramstyle)
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(text.sql, text.given(values))
+            found: Sequence[Sequence[Any]] = cursor.fetchall()
+            return found
 
     def many(self, statement: Executable, rows: Sequence[Values]) -> None:
         text = _text(statement, self.dialect, self._paramstyle)

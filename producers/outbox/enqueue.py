@@ -156,14 +156,19 @@ class Outbox:
     def _versions(self, there: Handle, opened: _Opened, drafts: Sequence[Draft]) -> list[int]:
         """Each draft's version. Locks are taken in the keys' order: two writers of the same keys never deadlock."""
         aggregate = kind(opened.register, self._agency)
-        found = [0] * len(drafts)
-        for place in sorted(range(len(drafts)), key=lambda place: drafts[place].key):
-            draft = drafts[place]
-            given = {"kind": aggregate, "key": draft.key, "now": microseconds(draft.recorded_at)}
+        ordered = sorted(drafts, key=lambda draft: draft.key)
+        keys, nows = [draft.key for draft in ordered], [microseconds(draft.recorded_at) for draft in ordered]
+        together = statements(there.dialect).next_versions
+        if together is not None and 1 < len(drafts) == len(set(keys)):
+            rows = there.all(together, {"kind": aggregate, "keys": keys, "nows": nows})
+            found = {key: int(version) for key, version in rows}
+            return [found[draft.key] for draft in drafts]
+        versions: dict[UUID, int] = {}
+        for draft, now in zip(ordered, nows, strict=True):
             for statement in statements(there.dialect).next_version:
-                version = there.one(statement, given)
-            found[place] = int(version)
-        return found
+                version = there.one(statement, {"kind": aggregate, "key": draft.key, "now": now})
+            versions[draft.event_id] = int(version)
+        return [versions[draft.event_id] for draft in drafts]
 
     def _check_keys(self, opened: _Opened, *keys: str) -> None:
         for key in keys:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, literal, select, update
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, case, cast, func, insert, literal, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import Executable
 
@@ -22,6 +22,8 @@ ROW = (
 class Statements:
     next_version: Sequence[Executable]
     """In this order, with ``kind``, ``key`` and ``now`` (µs); the last one gives the version."""
+    next_versions: Executable | None
+    """Of many keys, none of them twice, with ``kind``, ``keys`` and ``nows``; gives each key and its version."""
     insert: Executable
     """With the names in ``ROW``."""
 
@@ -31,16 +33,31 @@ def statements(dialect: str) -> Statements:
     """For a SQLAlchemy dialect's name."""
     found = tables(dialect)
     row = insert(found.outbox).values({name: bindparam(name) for name in ROW})
-    return Statements(_NEXT_VERSION.get(dialect, _portable)(found), row.inline())
+    many = _postgresql_many(found) if dialect == "postgresql" else None
+    return Statements(_NEXT_VERSION.get(dialect, _portable)(found), many, row.inline())
 
 
 def _postgresql(found: Tables) -> Sequence[Executable]:
     """A second writer of the same key waits here until the first has ended, and then sees its version."""
+    return [_raised(found, postgresql.insert(found.version).values(_first())).returning(found.version.c.last)]
+
+
+def _postgresql_many(found: Tables) -> Executable:
+    """One journey for all of them. Rows are locked in the order in which the keys are given."""
     version = found.version.c
-    new = postgresql.insert(found.version).values(_first())
+    keys, nows = cast(bindparam("keys"), ARRAY(Text)), cast(bindparam("nows"), ARRAY(BigInteger))
+    given = func.unnest(keys, nows).table_valued("key", "now", with_ordinality="place", name="given").render_derived()
+    rows = select(cast(bindparam("kind"), Text), given.c.key, given.c.now).order_by(given.c.place)
+    columns = [version.aggregatetype, version.aggregateid, version.last]
+    new = postgresql.insert(found.version).from_select(columns, rows)
+    return _raised(found, new).returning(version.aggregateid, version.last)
+
+
+def _raised(found: Tables, new: postgresql.Insert) -> postgresql.Insert:
+    version = found.version.c
     later = func.greatest(version.last + 1, new.excluded.last)
     key = [version.aggregatetype, version.aggregateid]
-    return [new.on_conflict_do_update(index_elements=key, set_={"last": later}).returning(version.last)]
+    return new.on_conflict_do_update(index_elements=key, set_={"last": later})
 
 
 def _sqlite(found: Tables) -> Sequence[Executable]:

@@ -27,12 +27,12 @@ CREATE TABLE residence (
   published bigint
 )
 """
-PUT_PERSON = """
-INSERT INTO person VALUES (%s, %s) ON CONFLICT (personal_id) DO UPDATE SET full_name = excluded.full_name
+PUT_PEOPLE = """
+INSERT INTO person SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT (personal_id) DO UPDATE SET full_name = excluded.full_name
 """
 DROP_PERSON = "DELETE FROM person WHERE personal_id = %s"
-PUT_RESIDENCE = """
-INSERT INTO residence (personal_id, household_no) VALUES (%s, %s)
+PUT_RESIDENCES = """
+INSERT INTO residence (personal_id, household_no) SELECT * FROM unnest(%s::text[], %s::text[])
 ON CONFLICT (personal_id) DO UPDATE SET household_no = excluded.household_no, change = nextval('changes')
 """
 PEOPLE = 2_000
@@ -90,8 +90,7 @@ class Source:
             self._names += 1
             keys = [key_of(number) for number in PROBES]
             people = [person(number, full_name=f"Nguyễn Văn {self._names}") for number in PROBES]
-            for each in people:
-                connection.execute(PUT_PERSON, [each["personal_id"], each["full_name"]])
+            connection.execute(PUT_PEOPLE, [keys, [each["full_name"] for each in people]])
             queued = self._outbox.enqueue_many(connection, IDENTITY, people)
             return dict(zip(keys, (each.version for each in queued), strict=True))
 
@@ -123,9 +122,9 @@ class Source:
         gone = {number for number in chosen if self._chance.random() < GONE_SHARE}
         name, household = f"Nguyễn Văn {self._names}", f"HK-{self._names}"
         people = [person(number, full_name=name) for number in chosen if number not in homes | gone]
-        with connection.cursor() as cursor:
-            cursor.executemany(PUT_PERSON, [(each["personal_id"], each["full_name"]) for each in people])
-            cursor.executemany(PUT_RESIDENCE, [(key_of(n), None if n in gone else household) for n in sorted(homes)])
+        connection.execute(PUT_PEOPLE, [[each["personal_id"] for each in people], [name] * len(people)])
+        moved = [(key_of(number), None if number in gone else household) for number in sorted(homes)]
+        connection.execute(PUT_RESIDENCES, [[key for key, _ in moved], [home for _, home in moved]])
         self._outbox.enqueue_many(connection, IDENTITY, people)
         for number in sorted(gone - homes):
             if connection.execute(DROP_PERSON, [key_of(number)]).rowcount:
