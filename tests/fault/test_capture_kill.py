@@ -1,10 +1,13 @@
 """Captures killed with SIGKILL at each crash point and at random, beside a writer, by triggers and by the log.
 
+Followers frozen and thawed, and a database killed under one.
+
 What must be true: the topic ends with the table's state per key, each event once, in version order, none of them what
 the table never was.
 """
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -17,7 +20,7 @@ import pytest
 
 from bus.crashpoints import NAMES
 from bus.event import Op
-from tests.capture import follow_all, follow_settings, made, table, take, topic
+from tests.capture import follow_all, follow_command, follow_settings, made, table, take, topic
 from tests.outbox import command, relay_all, started
 from tests.producing import prepare
 from tests.soak import CHANGES, KILLS
@@ -32,6 +35,8 @@ from producers.capture.follow.settings import FollowSettings
 crashpoints.arm(sys.argv[1])
 Follower(FollowSettings.model_validate_json(sys.argv[2])).run(until_current=True)
 """
+FROZEN = ("capture.committed:1", "outbox.sent:1", "capture.committed:1")
+"""After Kafka's commit of a chunk of the table; before and after that of changes in the log."""
 TAKE = """
 import sys
 from bus import crashpoints
@@ -118,6 +123,37 @@ def test_follower_killed_at_random_again_and_again_gets_there(bus, postgres_data
             process.kill()
     follow_all(*bus, url, lease_seconds=0.2)
     holds(bus, url)
+
+
+def test_frozen_follower_that_was_taken_over_lands_nothing_when_it_thaws_and_ends_with_6(bus, postgres_database):
+    url, chance = postgres_database, random.Random(7)  # noqa: S311
+    made(url, bus[1], rows=40, way="log")
+    asked = follow_command(*bus, url, "--lease", "0.5", "--transaction-rows", "7")
+    for point in FROZEN:
+        write(url, chance, 15)
+        with started(asked, f"{point}:STOP") as older:
+            thawed_too_late(bus, url, older)
+    holds(bus, url)
+
+
+def thawed_too_late(bus, url, older):
+    """A frozen one is taken over, and thaws when all is done."""
+    try:
+        assert os.waitid(os.P_PID, older.pid, os.WSTOPPED | os.WEXITED).si_status == signal.SIGSTOP
+        follow_all(*bus, url, lease_seconds=0.5)
+        before = topic(*bus), place(url)
+        os.kill(older.pid, signal.SIGCONT)
+        _, error = older.communicate(timeout=60)
+    finally:
+        older.kill()
+    assert older.returncode == 6, error[-2000:]
+    assert (topic(*bus), place(url)) == before
+
+
+def place(url):
+    with psycopg.connect(url) as connection:
+        query = "SELECT stream::text, snapshot::text, snapshot_done_at FROM lienthong_capture"
+        return connection.execute(query).fetchall()
 
 
 def test_snapshot_of_triggers_and_their_relay_killed_go_on_where_they_were(bus, postgres_database):

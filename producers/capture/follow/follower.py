@@ -8,9 +8,9 @@
 
 import asyncio
 import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine, text
@@ -33,6 +33,7 @@ from producers.capture.install import captures, table_of
 from producers.capture.table import Captured, stored_mappings
 from producers.capture.translation import Translator
 from producers.marking import Marking
+from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import RowEncoder
 from producers.outbox.relay.holding import Holding, holding
@@ -45,7 +46,6 @@ from producers.topic import own_topic
 
 log = structlog.get_logger(__name__)
 
-BACK_OFF_SECONDS = (0.5, 30.0)
 FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
 
 
@@ -71,7 +71,10 @@ class Follower:
         self._topic = self._register.topic(self._agency)
         self._engine: Engine = engine_for(settings.url.get_secret_value())
         self._slot = Slot(self._engine, settings)
+        self._owner = str(uuid4())
         self._stop = threading.Event()
+        told = {"register": self._register.name, "agency": self._agency}
+        self._outage = Outage("capture", told, self._stop)
         self._state = "starting"
 
     @property
@@ -92,9 +95,7 @@ class Follower:
             self._state = "stopped"
 
     def _run(self, *, until_current: bool) -> None:
-        pause = BACK_OFF_SECONDS[0]
         while not self._stop.is_set():
-            began = time.monotonic()
             try:
                 self._slot.guard(self._capture(), now=True)
                 self._lead(until_current=until_current)
@@ -108,15 +109,13 @@ class Follower:
             except BusError as error:
                 if until_current or not error.retriable:
                     raise
-                pause = BACK_OFF_SECONDS[0] if time.monotonic() - began > BACK_OFF_SECONDS[1] else pause
-                self._tell("capture_interrupted", reason=error.reason, error=str(error), again_in_seconds=pause)
                 self._state = error.reason
-                self._stop.wait(pause)
-                pause = min(pause * 2, BACK_OFF_SECONDS[1])
+                self._outage.wait(error)
 
     def _lead(self, *, until_current: bool) -> None:
         settings, bus = self._settings, asyncio.run(self._find_bus())
-        turn = Turn(Lease(self._engine, kind(self._register, self._agency), 0, 1, settings.lease_seconds))
+        aggregate = kind(self._register, self._agency)
+        turn = Turn(Lease(self._engine, aggregate, 0, 1, settings.lease_seconds, self._owner))
         self._state = "standing by"
         with turn.taken(self._stop) as ours:
             if not ours:
@@ -129,7 +128,7 @@ class Follower:
 
     def _follow(self, bus: _Bus, turn: Turn, sender: Sender, *, until_current: bool) -> None:
         capture = self._capture()
-        ledger = Ledger(self._engine, capture)
+        ledger = Ledger(self._engine, turn.lease, capture)
         place, found = self._synchronised(bus, ledger)
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")
@@ -141,6 +140,7 @@ class Follower:
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)
         if capture.snapshot_done_at is None:
             self._state = "reading the table"
+            self._outage.over()
             rows = self._settings.snapshot_rows
             copied = Copy(self._engine, source, way, ledger, rows, self._stop.is_set, self._read).run(place)
             if copied is None:
@@ -152,6 +152,7 @@ class Follower:
             return
         with closing(stream):
             self._state = "following"
+            self._outage.over()
             rows = self._settings.transaction_rows
             marking = Marking(self._settings.kafka, self._topic, self._register.partitions)
             reading = Reading(self._engine, source, way, ledger, stream, rows, place, dict(capture.snapshot or {}))

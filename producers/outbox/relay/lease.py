@@ -65,8 +65,12 @@ class Lease:
     def beat(self) -> bool:
         """Touch the row; False where another one owns it."""
         with self.engine.begin() as connection:
-            touched = update(self._table).where(self._mine).values(beat=self._table.c.beat + 1)
-            return connection.execute(touched).rowcount == 1
+            return self.touch(connection)
+
+    def touch(self, connection: Connection) -> bool:
+        """Within a transaction: until it ends nobody takes the shard over. False where somebody has."""
+        touched = update(self._table).where(self._mine).values(beat=self._table.c.beat + 1)
+        return connection.execute(touched).rowcount == 1
 
     def leave(self) -> None:
         """Let the next one in at once."""
