@@ -13,17 +13,22 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from bus.crashpoints import NAMES
 from bus.event import Op
+from producers.capture.follow.follower import Follower
 from tests.capture import follow_all, follow_command, follow_settings, made, table, take, topic
 from tests.outbox import command, relay_all, started
 from tests.producing import prepare
+from tests.replicas import NOTICED_SECONDS
 from tests.soak import CHANGES, KILLS
+from tests.stack import local_postgres
 
 POINTS = ("synchronised:1", "planned:2", "committed:2", "chunked:1", "committed:3", "recorded:1", "recorded:2")
 """Of the log's; the table's 40 people are five chunks."""
@@ -37,9 +42,12 @@ Follower(FollowSettings.model_validate_json(sys.argv[2])).run(until_current=True
 """
 FROZEN = ("capture.committed:1", "outbox.sent:1", "capture.committed:1")
 """After Kafka's commit of a chunk of the table; before and after that of changes in the log."""
+FLOWS_AGAIN_SECONDS = 10.0
+"""After the server answers: 3 s are the longest pause; the rest is for taking over and for looking at the topic."""
 TAKE = """
 import sys
 from bus import crashpoints
+from producers.capture.follow.follower import Follower
 from tests.capture import take
 crashpoints.arm(sys.argv[1])
 take(sys.argv[2], sys.argv[3], rows=5)
@@ -154,6 +162,44 @@ def place(url):
     with psycopg.connect(url) as connection:
         query = "SELECT stream::text, snapshot::text, snapshot_done_at FROM lienthong_capture"
         return connection.execute(query).fetchall()
+
+
+def test_changes_flow_again_soon_after_postgresql_was_killed_under_a_follower(bus):
+    chance = random.Random(8)  # noqa: S311
+    with local_postgres() as server, capture_logs() as told:
+        made(server.url, bus[1], rows=5, way="log")
+        following = Follower(follow_settings(*bus, server.url))
+        with ThreadPoolExecutor(1) as threads:
+            ended = threads.submit(following.run)
+            try:
+                for _ in range(2):
+                    write(server.url, chance, 15)
+                    arrived(bus, server.url, ended, NOTICED_SECONDS)
+                    write(server.url, chance, 15)
+                    server.kill()
+                    wait_for(lambda: following.unready == "database_unavailable", ended, NOTICED_SECONDS)
+                    server.start()
+                    arrived(bus, server.url, ended, FLOWS_AGAIN_SECONDS)
+            finally:
+                following.stop()
+            ended.result()
+        holds(bus, server.url)
+    of_outages = [each["event"] for each in told if each.get("reason") and each["log_level"] != "debug"]
+    assert of_outages == ["capture_interrupted", "capture_resumed"] * 2
+
+
+def arrived(bus, url, ended, seconds):
+    """What is committed now is in the topic."""
+    wanted = table(url)
+    wait_for(lambda: topic(*bus)[0] == wanted, ended, seconds)
+
+
+def wait_for(condition, ended, seconds):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        assert not ended.done(), ended.exception()
+        time.sleep(0.05)
 
 
 def test_snapshot_of_triggers_and_their_relay_killed_go_on_where_they_were(bus, postgres_database):

@@ -74,11 +74,11 @@ class Turn:
                         self._lost.set()
                         return
             except BusError as error:
-                log.info("capture_lease_not_touched", reason=error.reason)
+                log.debug("capture_lease_not_touched", reason=error.reason)
 
     def _leave(self) -> None:
         try:
             with told_plainly(self.lease.engine):
                 self.lease.leave()
-        except BusError as error:  # the next one has to wait out the lease
-            log.info("capture_lease_not_left", reason=error.reason)
+        except BusError as error:  # another one has to wait out the lease; the outage itself is told once
+            log.debug("capture_lease_not_left", reason=error.reason)

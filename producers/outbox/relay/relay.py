@@ -174,8 +174,8 @@ class Relay:
         try:
             with told_plainly(self._engine):
                 lease.leave()
-        except BusError as error:  # the next one has to wait out the lease
-            self._tell("outbox_lease_not_left", reason=error.reason)
+        except BusError as error:  # another one has to wait out the lease; the outage itself is told once
+            log.debug("outbox_lease_not_left", reason=error.reason)
 
     @contextmanager
     def _opened(self) -> Iterator[Source]:
@@ -203,7 +203,7 @@ class Relay:
                             lost.set()
                             return
                 except BusError as error:
-                    self._tell("outbox_lease_not_touched", reason=error.reason)
+                    log.debug("outbox_lease_not_touched", reason=error.reason)
 
         thread = threading.Thread(target=beat, name="outbox lease", daemon=True)
         thread.start()
