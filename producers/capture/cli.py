@@ -179,6 +179,17 @@ def run(
     when_full: Annotated[
         str, typer.Option(help="Beyond it: stop, and the log stays; or drop the slot too, and the disk is safe.")
     ] = "stop",
+    confirm_deletes: Annotated[
+        bool | None,
+        typer.Option(
+            "--confirm-deletes/--keep-absent",
+            help="Of subjects that are published and in no row of a table read afresh: delete even more than "
+            "--max-delete-share; or none.",
+        ),
+    ] = None,
+    max_delete_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of what is published that one reading may delete.")
+    ] = 0.2,
     lease: Annotated[float, typer.Option(help="Seconds of silence after which another one takes over.")] = 10,
     transaction_rows: Annotated[int, typer.Option(help="Rows in one Kafka transaction, about.")] = 5_000,
     drain: Annotated[float, typer.Option(help="Seconds that stopping may take.")] = 10,
@@ -221,6 +232,8 @@ def run(
         codes_on=codes_on.date() if codes_on else None,
         max_lag_bytes=max_lag_bytes,
         when_full=when_full,
+        confirm_deletes=confirm_deletes,
+        max_delete_share=max_delete_share,
         lease_seconds=lease,
         transaction_rows=transaction_rows,
         drain_seconds=drain,

@@ -8,7 +8,7 @@ from itertools import pairwise
 import psycopg
 import pytest
 
-from bus.errors import ConfigInvalid, LagExceeded
+from bus.errors import ConfigInvalid, ConfirmationNeeded, LagExceeded
 from bus.event import Op
 from producers.capture.install import install, plan, uninstall
 from producers.capture.status import status_of
@@ -128,3 +128,66 @@ def test_table_whose_log_lacks_old_rows_is_told(bus, postgres_database):
         people(connection, range(1, 2))
     with pytest.raises(ConfigInvalid, match="REPLICA IDENTITY is not FULL"):
         follow_all(*bus, url)
+
+
+def test_who_was_deleted_while_nobody_followed_is_found_when_the_table_is_read_afresh(bus, postgres_database, engine):
+    url = postgres_database
+    made(url, bus[1], rows=10, way="log")
+    follow_all(*bus, url)
+    lose_slot(url)
+    with pytest.raises(ConfigInvalid, match="lost its log; run: lienthong capture install"):
+        follow_all(*bus, url)
+    run(
+        url,
+        "DELETE FROM persons WHERE id = 1",
+        "UPDATE persons SET cccd = '079085000099' WHERE id = 2",
+        "UPDATE persons SET cccd = '079 085 000 003' WHERE id = 3",
+        "UPDATE persons SET gioi_tinh = 7 WHERE id = 4",
+    )
+    install(engine, ask(bus[1], way="log"))
+    run(url, "DELETE FROM persons WHERE id = 10")  # in the log already, and read as gone
+    with pytest.raises(ConfirmationNeeded, match=r"3 of 10 published subjects .* \(30%, more than 20%\)") as refused:
+        follow_all(*bus, url)
+    assert "--confirm-deletes" in str(refused.value)
+    run(url, "DELETE FROM persons WHERE id = 9")  # after it was read
+    follow_all(*bus, url, confirm_deletes=True)
+    last, found = topic(*bus)
+    assert last == table(url)  # with the row that is refused now: its last state stands
+    gone = [event.key for event in found if event.op is Op.DELETE]
+    assert sorted(gone) == ["079085000001", "079085000002", "079085000009", "079085000010"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "statement"),
+    [
+        ({"confirm_deletes": False}, "SELECT"),
+        ({}, "INSERT INTO persons VALUES (99, '0790850', 'Trần', 'Mẫu', '1985-03-12', 1)"),
+    ],
+)
+def test_nobody_is_deleted_where_the_table_holds_some_subjects_only_or_a_key_cannot_be_trusted(
+    bus, postgres_database, engine, settings, statement
+):
+    url = postgres_database
+    made(url, bus[1], rows=6, way="log")
+    follow_all(*bus, url)
+    uninstall(engine, "persons")
+    run(url, "DELETE FROM persons WHERE id = 1", statement)
+    install(engine, ask(bus[1], way="log"))
+    follow_all(*bus, url, **settings)
+    assert "079085000001" in topic(*bus)[0]
+
+
+def lose_slot(url):
+    """As a server does that may keep so much for it, and no more."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(3):
+                connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+            query = "SELECT wal_status FROM pg_replication_slots WHERE database = current_database()"
+            assert connection.execute(query).fetchall() == [("lost",)]
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            connection.execute("SELECT pg_reload_conf()")

@@ -21,6 +21,7 @@ from bus.crashpoints import crash_point
 from bus.errors import BusError, ClusterMismatch, ConfigInvalid, Fenced, InputRefused, LagExceeded
 from bus.registry import open_registry
 from bus.topics.facts import TopicFacts
+from producers.capture.follow.absence import Absence
 from producers.capture.follow.copy import Copy
 from producers.capture.follow.place import Ledger, Place
 from producers.capture.follow.reading import Reading
@@ -30,7 +31,8 @@ from producers.capture.follow.stream import read_lsn
 from producers.capture.follow.turn import Turn
 from producers.capture.follow.way import Way
 from producers.capture.install import captures, table_of
-from producers.capture.table import Captured, stored_mappings
+from producers.capture.source import Source
+from producers.capture.table import Captured, captured, stored_mappings
 from producers.capture.translation import Translator
 from producers.marking import Marking
 from producers.outage import Outage
@@ -59,8 +61,8 @@ class _Bus:
 class Follower:
     """Runs in a thread of its own until ``stop``; after an outage it begins anew.
 
-    Raises Fenced when taken over; LagExceeded when the slot keeps too much; InputRefused and ClusterMismatch when it
-    cannot work as it is told.
+    Raises Fenced when taken over; LagExceeded when the slot keeps too much; ConfirmationNeeded where a table that was
+    read afresh lacks too many; InputRefused and ClusterMismatch when it cannot work as it is told.
     """
 
     def __init__(self, settings: FollowSettings) -> None:
@@ -139,10 +141,7 @@ class Follower:
         encoder = RowEncoder(self._register, self._agency, bus.release, translator)
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)
         if capture.snapshot_done_at is None:
-            self._state = "reading the table"
-            self._outage.over()
-            rows = self._settings.snapshot_rows
-            copied = Copy(self._engine, source, way, ledger, rows, self._stop.is_set, self._read).run(place)
+            copied = self._copied(bus, source, way, ledger, translator, place)
             if copied is None:
                 return
             place, capture = copied, self._capture()
@@ -161,6 +160,27 @@ class Follower:
                 turn.check()
                 self._slot.guard(capture)
                 marking.write_if_due()
+
+    def _copied(
+        self, bus: _Bus, source: Source, way: Way, ledger: Ledger, translator: Translator, place: Place
+    ) -> Place | None:
+        self._state = "reading the table"
+        self._outage.over()
+        settings, capture = self._settings, ledger.capture
+        terms = {"settings": settings, "register": self._register, "facts": bus.facts, "release": bus.release}
+        terms |= {"translator": translator, "mapping": capture.id, "alone": self._is_alone(capture)}
+
+        def told(rows: int) -> None:
+            self._tell("capture_table_read", rows=rows)
+            self._slot.guard(capture)
+
+        with Absence.opened(self._topic, **terms) as absence:
+            rows, stopped = settings.snapshot_rows, self._stop.is_set
+            return Copy(self._engine, source, way, ledger, absence, rows, stopped, told).run(place)
+
+    def _is_alone(self, capture: Captured) -> bool:
+        with told_plainly(self._engine), self._engine.connect() as connection:
+            return sum(each.aggregatetype == capture.aggregatetype for each in captured(connection)) == 1
 
     async def _find_bus(self) -> _Bus:
         settings = self._settings
@@ -204,9 +224,6 @@ class Follower:
     def _flushed(self) -> int:
         with told_plainly(self._engine), self._engine.connect() as connection:
             return read_lsn(connection.execute(text(FLUSHED)).scalar_one())
-
-    def _read(self, rows: int) -> None:
-        self._tell("capture_table_read", rows=rows)
 
     def _tell(self, event: str, **told: object) -> None:
         log.info(event, register=self._register.name, agency=self._agency, **told)
