@@ -44,6 +44,13 @@ def made(url: str, prefix: str = "city", rows: int = 0, **more: Any) -> None:
     engine.dispose()
 
 
+def made_again(url: str, prefix: str) -> None:
+    """The slot, where it was lost."""
+    engine = engine_for(url)
+    install(engine, ask(prefix, way="log"))
+    engine.dispose()
+
+
 def people(connection: "psycopg.Connection[Any]", numbers: range) -> None:
     connection.execute(
         "INSERT INTO persons SELECT n, '079085' || lpad(n::text, 6, '0'), 'Nguyễn Văn', 'Mẫu', '1985-03-12', 1 "
