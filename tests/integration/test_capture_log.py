@@ -3,17 +3,23 @@
 import asyncio
 import random
 import threading
+from contextlib import closing
 from itertools import pairwise
 
 import psycopg
 import pytest
 
-from bus.errors import ConfigInvalid, ConfirmationNeeded, LagExceeded
+from bus.errors import ConfigInvalid, ConfirmationNeeded, DatabaseUnavailable, Fenced, LagExceeded
 from bus.event import Op
-from producers.capture.install import install, plan, uninstall
+from producers.capture.follow.place import Place
+from producers.capture.follow.slot import Slot
+from producers.capture.follow.turn import Turn
+from producers.capture.install import captures, install, plan, uninstall
+from producers.capture.publication import evict
 from producers.capture.status import status_of
 from producers.outbox.database import engine_for
-from tests.capture import TABLE, ask, follow_all, made, people, table, topic
+from producers.outbox.relay.lease import Lease
+from tests.capture import TABLE, ask, follow_all, follow_settings, made, people, table, topic
 from tests.producing import prepare
 
 
@@ -177,6 +183,23 @@ def test_nobody_is_deleted_where_the_table_holds_some_subjects_only_or_a_key_can
     assert "079085000001" in topic(*bus)[0]
 
 
+def read_on(stream):
+    while True:
+        list(stream.read(0.1))
+
+
+@pytest.mark.parametrize("owner", ["another", None])
+def test_stream_that_a_later_follower_has_put_out_is_told_as_being_fenced(postgres_database, engine, owner):
+    made(postgres_database, way="log")
+    turn = Turn(Lease(engine, "resident.identity", 0, 1, seconds=60))
+    told = pytest.raises(Fenced) if owner else pytest.raises(DatabaseUnavailable)
+    with told, turn.taken(threading.Event()) as ours:
+        assert ours
+        if owner:
+            run(postgres_database, f"UPDATE lienthong_relay SET owner = '{owner}'")
+        raise DatabaseUnavailable("the replication connection has ended")
+
+
 def lose_slot(url):
     """As a server does that may keep so much for it, and no more."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -191,3 +214,18 @@ def lose_slot(url):
         finally:
             connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
             connection.execute("SELECT pg_reload_conf()")
+
+
+def test_stream_that_was_cut_off_says_so_whatever_is_asked_of_it(postgres_database, engine):
+    url = postgres_database
+    made(url, way="log")
+    (capture,) = captures(engine, "persons", "log")
+    with closing(Slot(engine, follow_settings("", "city", url)).open(capture, Place(), threading.Event())) as stream:
+        list(stream.read(0))
+        with engine.begin() as connection:
+            evict(connection, capture.id)
+        with pytest.raises(DatabaseUnavailable):
+            read_on(stream)
+        for ask_again in (lambda: list(stream.read(0)), lambda: stream.confirm(1)):
+            with pytest.raises(DatabaseUnavailable):
+                ask_again()

@@ -74,8 +74,8 @@ class Assembler:
                 self._check(message)
             case Truncate():
                 raise ConfigInvalid(
-                    f"{self.source.name}: was truncated, and its log does not say which rows it had; uninstall the "
-                    "capture, publish its export with lienthong publish file, and install it again"
+                    f"{self.source.name}: was truncated, and its log does not say which rows it had; run: lienthong "
+                    "capture uninstall, then install: the table is read afresh, and who is gone is deleted"
                 )
             case Change():
                 yield from self._events(message)
