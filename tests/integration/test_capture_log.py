@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from bus.errors import ConfigInvalid, ConfirmationNeeded, DatabaseUnavailable, Fenced, LagExceeded
 from bus.event import Op
@@ -116,13 +117,23 @@ def test_slot_that_keeps_too_much_stops_the_follower_or_is_dropped_and_read_afre
     url = postgres_database
     made(url, bus[1], rows=3, way="log")
     with pytest.raises(LagExceeded, match="--max-lag-bytes"):
-        follow_all(*bus, url, max_lag_bytes=1)
+        follow_all("127.0.0.1:1", bus[1], url, max_lag_bytes=1)  # whether or not Kafka is there
     with pytest.raises(LagExceeded, match="is dropped"):
         follow_all(*bus, url, max_lag_bytes=1, when_full="drop")
     with pytest.raises(ConfigInvalid, match="capture install"):
         follow_all(*bus, url)
     install(engine, ask(bus[1], way="log"))
     follow_all(*bus, url)
+    assert topic(*bus)[0] == table(url)
+
+
+def test_slot_that_keeps_half_of_what_it_may_is_warned_of_and_followed(bus, postgres_database):
+    url = postgres_database
+    made(url, bus[1], rows=3, way="log")
+    run(url, "SELECT pg_logical_emit_message(false, 'lienthong', repeat('x', 1000000), true)")
+    with capture_logs() as told:
+        follow_all(*bus, url, max_lag_bytes=1_500_000)
+    assert [each["slot"][:10] for each in told if each["event"] == "capture_slot_lags"] == ["lienthong_"]
     assert topic(*bus)[0] == table(url)
 
 
