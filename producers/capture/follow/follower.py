@@ -130,7 +130,7 @@ class Follower:
 
     def _follow(self, bus: _Bus, turn: Turn, sender: Sender, *, until_current: bool) -> None:
         capture = self._capture()
-        ledger = Ledger(self._engine, turn.lease, capture)
+        ledger = Ledger(turn.lease, capture)
         place, found = self._synchronised(bus, ledger)
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from bus.errors import Fenced
 from producers.capture.follow.stream import as_text, read_lsn
@@ -56,7 +56,6 @@ class Place:
 class Ledger:
     """Writes places and parked rows, as long as the register's lease is ours: who was frozen puts no place back."""
 
-    engine: Engine
     lease: Lease
     capture: Captured
     _kept: dict[str, Any] = field(default_factory=dict)
@@ -89,8 +88,8 @@ class Ledger:
 
     @contextmanager
     def _ours(self) -> Iterator[Connection]:
-        with told_plainly(self.engine), self.engine.begin() as connection:
-            if not self.lease.touch(connection):
+        with told_plainly(self.lease.engine), self.lease.transaction() as connection:
+            if not self.lease.hold(connection):
                 raise Fenced(TAKEN_OVER)
             yield connection
 

@@ -2,11 +2,16 @@
 
 No clock is compared: the one who waits measures, by its own clock, how long the row has not changed. The row only keeps
 two relays from working at once; that the earlier one can send nothing more is Kafka's fencing.
+
+A relay that is frozen within a transaction would keep the row locked for as long as its connection lasts: the server
+ends such a transaction, where it knows how (PostgreSQL, MariaDB).
 """
 
 import json
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -15,6 +20,9 @@ from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from producers.outbox.table import tables
+
+IDLE_SECONDS = 5.0
+"""How long one of our transactions may stand idle: they only ever wait for the database itself."""
 
 Positions = Mapping[int, int]
 """Per partition, an offset below which everything of ours belongs to rows that are marked."""
@@ -48,7 +56,7 @@ class Lease:
 
         The first relay of a new division of the keys also waits for, and ends, all of the earlier one.
         """
-        with self.engine.begin() as connection:
+        with self.transaction() as connection:
             rows: Sequence[Any] = connection.execute(select(self._table).where(self._ours)).all()
             mine = next((row for row in rows if row.shard == self.shard), None)
             if mine is None:
@@ -64,23 +72,33 @@ class Lease:
 
     def beat(self) -> bool:
         """Touch the row; False where another one owns it."""
-        with self.engine.begin() as connection:
-            return self.touch(connection)
-
-    def touch(self, connection: Connection) -> bool:
-        """Within a transaction: until it ends nobody takes the shard over. False where somebody has."""
-        touched = update(self._table).where(self._mine).values(beat=self._table.c.beat + 1)
-        return connection.execute(touched).rowcount == 1
+        with self.transaction() as connection:
+            touched = update(self._table).where(self._mine).values(beat=self._table.c.beat + 1)
+            return connection.execute(touched).rowcount == 1
 
     def leave(self) -> None:
         """Let the next one in at once."""
-        with self.engine.begin() as connection:
+        with self.transaction() as connection:
             connection.execute(update(self._table).where(self._mine).values(owner=None))
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One that the server ends once it stands idle, so that whoever is frozen in it keeps nothing locked."""
+        with self.engine.begin() as connection:
+            kind = "mariadb" if getattr(connection.dialect, "is_mariadb", False) else connection.dialect.name
+            if limit := _IDLE_LIMITS.get(kind):
+                connection.exec_driver_sql(limit(IDLE_SECONDS))
+            yield connection
 
     def remember(self, connection: Connection, topic_id: str, positions: Positions) -> None:
         """Keep positions in the transaction that marks rows; nothing where another one owns the shard."""
         kept = {"topic_id": topic_id, "positions": as_text(positions)}
         connection.execute(update(self._table).where(self._mine).values(kept))
+
+    def hold(self, connection: Connection) -> bool:
+        """Until this transaction ends nobody takes the shard over; False where somebody has."""
+        held = update(self._table).where(self._mine).values(owner=self.owner)
+        return connection.execute(held).rowcount == 1
 
     @property
     def _table(self) -> Table:
@@ -128,6 +146,12 @@ class Lease:
                 connection.execute(insert(self._table).values(**fresh, positions=positions, topic_id=topic_id))
         except IntegrityError:
             return  # another one was first
+
+
+_IDLE_LIMITS: Mapping[str, Callable[[float], str]] = {
+    "postgresql": lambda seconds: f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}",
+    "mariadb": lambda seconds: f"SET SESSION idle_write_transaction_timeout = {math.ceil(seconds)}",
+}
 
 
 def as_text(positions: Positions) -> str:
