@@ -42,8 +42,8 @@ Follower(FollowSettings.model_validate_json(sys.argv[2])).run(until_current=True
 """
 FROZEN = ("capture.committed:1", "outbox.sent:1")
 """After Kafka's commit of a chunk of the table; before that of changes in the log."""
-FLOWS_AGAIN_SECONDS = 10.0
-"""After the server answers: 3 s are the longest pause; the rest is for taking over and for looking at the topic."""
+FLOWS_AGAIN_SECONDS = 20.0
+"""After the server answers: 3 s are the longest pause, the rest is for a busy machine to take over and read the topic."""
 TAKE = """
 import sys
 from bus import crashpoints
