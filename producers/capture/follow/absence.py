@@ -75,7 +75,8 @@ class Absence:
         roll = Roll(Before(self.state.living(before["highest"])))
         for rows in table:
             cells = [unpacked(packed(self.mapping, row.found))[1] for row in rows if row.key]
-            roll.call(self.translator.look(self.mapping, cells))
+            if cells:
+                roll.call(self.translator.look(self.mapping, cells))
         return None if stopped() else self._allowed(roll, before["living"])
 
     def _kept(self) -> bool:
