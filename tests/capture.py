@@ -17,7 +17,7 @@ from producers.capture.install import Ask, captures, install, table_of
 from producers.capture.snapshot import ROWS, snapshot
 from producers.mapping import Mapping
 from producers.outbox.database import engine_for
-from tests.outbox import in_version_order
+from tests.outbox import LIENTHONG, in_version_order
 from tests.producing import IDENTITY, POLICE, events, registry_settings
 
 MAPPING = Path(__file__).parents[1] / "docs" / "examples" / "persons.toml"
@@ -41,6 +41,13 @@ def made(url: str, prefix: str = "city", rows: int = 0, **more: Any) -> None:
         people(connection, range(1, rows + 1))
     engine = engine_for(url)
     install(engine, ask(prefix, **more))
+    engine.dispose()
+
+
+def made_again(url: str, prefix: str) -> None:
+    """The slot, where it was lost."""
+    engine = engine_for(url)
+    install(engine, ask(prefix, way="log"))
     engine.dispose()
 
 
@@ -82,6 +89,13 @@ def follow_settings(kafka: str, prefix: str, url: str, **more: Any) -> FollowSet
     settings = {"table": "persons", "agency": POLICE, "register_name": IDENTITY, "url": SecretStr(url)}
     settings |= {"kafka": KafkaSettings(bootstrap_servers=kafka), "registry": registry_settings(prefix)}
     return FollowSettings(**settings | {"prefix": prefix, "lease_seconds": 1} | more)
+
+
+def follow_command(kafka: str, prefix: str, url: str, *more: str) -> list[str]:
+    return [
+        *(LIENTHONG, "capture", "run", "--url", url, "--table", "persons", "--agency", POLICE, "--register", IDENTITY),
+        *("--kafka", kafka, "--prefix", prefix, "--registry", registry_settings(prefix).topic, *more),
+    ]
 
 
 def follow_all(kafka: str, prefix: str, url: str, **more: Any) -> None:

@@ -179,6 +179,18 @@ def run(
     when_full: Annotated[
         str, typer.Option(help="Beyond it: stop, and the log stays; or drop the slot too, and the disk is safe.")
     ] = "stop",
+    confirm_deletes: Annotated[
+        bool | None,
+        typer.Option(
+            "--confirm-deletes/--keep-absent",
+            help="Of subjects that are published and in no row of a table read afresh: delete even more than "
+            "--max-delete-share; or none.",
+        ),
+    ] = None,
+    max_delete_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of what is published that one reading may delete.")
+    ] = 0.2,
+    lease: Annotated[float, typer.Option(help="Seconds of silence after which another one takes over.")] = 10,
     transaction_rows: Annotated[int, typer.Option(help="Rows in one Kafka transaction, about.")] = 5_000,
     drain: Annotated[float, typer.Option(help="Seconds that stopping may take.")] = 10,
     metrics_host: Annotated[str, typer.Option(help="Address of /metrics, /livez, /readyz.")] = "127.0.0.1",
@@ -200,7 +212,8 @@ def run(
 ) -> None:
     """With --way log: send the table as it stands, then its changes in commit order, each once, until SIGTERM.
 
-    A second one stands by and takes over when the first has ended. With triggers it is lienthong outbox relay.
+    A second one stands by, and takes over when the first has ended or is silent; ends with code 6 when taken over.
+    With triggers it is lienthong outbox relay.
     """
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     configure(json=not sys.stderr.isatty() if log_json is None else log_json)
@@ -219,6 +232,9 @@ def run(
         codes_on=codes_on.date() if codes_on else None,
         max_lag_bytes=max_lag_bytes,
         when_full=when_full,
+        confirm_deletes=confirm_deletes,
+        max_delete_share=max_delete_share,
+        lease_seconds=lease,
         transaction_rows=transaction_rows,
         drain_seconds=drain,
     )

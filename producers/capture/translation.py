@@ -19,7 +19,7 @@ from producers.admission import key_refusals
 from producers.capture.row import unpacked
 from producers.capture.table import Mappings
 from producers.filediff import refusals
-from producers.filediff.check import check
+from producers.filediff.check import Checked, check
 from producers.filediff.parse import parse
 from producers.filediff.reader import Chunk
 from producers.mapping import Cleaned, Mapping, counts
@@ -60,6 +60,10 @@ class Translator:
                 told.rows.append(made.get(seq, row))
         return told
 
+    def look(self, mapping: int, rows: Sequence[Cells]) -> Checked:
+        """What the rows of one mapping say, counted nowhere. Raises ConfigInvalid, DatabaseUnavailable."""
+        return self._checked(_cleaned(self.stored(mapping), rows))
+
     def _made(self, rows: Sequence[Row]) -> tuple[dict[int, Row], dict[int, str]]:
         made: dict[int, Row] = {}
         reasons: dict[int, str] = {}
@@ -84,17 +88,9 @@ class Translator:
     def _group(
         self, mapping: Mapping, some: list[tuple[Row, Cells]], made: dict[int, Row], reasons: dict[int, str]
     ) -> None:
-        names = dict.fromkeys(name for _, cells in some for name in cells)
-        frame = pl.DataFrame(
-            {name: [cells.get(name) for _, cells in some] for name in names}, dict.fromkeys(names, pl.String)
-        )
-        cleaned = mapping.apply(frame)
+        cleaned = _cleaned(mapping, [cells for _, cells in some])
         self._count(cleaned)
-        chunk = Chunk(pl.int_range(frame.height, eager=True), cleaned.frame)
-        parsed = parse(chunk, self.release.schema)
-        unread = cleaned.refused.rename({"row": "line"}).select(refusals.SCHEMA.names())
-        parsed = replace(parsed, refused=refusals.together([parsed.refused, unread]))
-        checked = check(chunk, parsed, self.register, self.release.schema, self.agency)
+        checked = self._checked(cleaned)
         why = self._reasons(checked.refused)
         keys = dict(zip(checked.keys["line"], checked.keys["key"], strict=True))
         for place, (row, _) in enumerate(some):
@@ -105,6 +101,14 @@ class Translator:
         fine = [(place, some[place][0]) for place in checked.lines if some[place][0].seq not in reasons]
         upserts = [(place, row) for place, row in fine if row.type == Op.UPSERT]
         self._upserts(upserts, checked.good, checked.lines, made)
+
+    def _checked(self, cleaned: Cleaned) -> Checked:
+        """``line`` is the place in the frame."""
+        chunk = Chunk(pl.int_range(cleaned.frame.height, eager=True), cleaned.frame)
+        parsed = parse(chunk, self.release.schema)
+        unread = cleaned.refused.rename({"row": "line"}).select(refusals.SCHEMA.names())
+        parsed = replace(parsed, refused=refusals.together([parsed.refused, unread]))
+        return check(chunk, parsed, self.register, self.release.schema, self.agency)
 
     def _delete(self, row: Row, key: str | None, made: dict[int, Row], reasons: dict[int, str]) -> None:
         """Of a row that is gone only the key counts."""
@@ -134,3 +138,9 @@ class Translator:
             metrics.cleaned.labels(self.register.name, self.agency, rule).inc(count)
         for reason, count in counts(cleaned.reviews, "reason").items():
             metrics.doubted.labels(self.register.name, self.agency, reason).inc(count)
+
+
+def _cleaned(mapping: Mapping, rows: Sequence[Cells]) -> Cleaned:
+    names = dict.fromkeys(name for cells in rows for name in cells)
+    columns = {name: [cells.get(name) for cells in rows] for name in names}
+    return mapping.apply(pl.DataFrame(columns, dict.fromkeys(names, pl.String)))

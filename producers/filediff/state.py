@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
@@ -53,6 +53,9 @@ WHERE excluded.version > published.version
 ADVANCE = """
 INSERT INTO positions (partition, position) VALUES (?, ?)
 ON CONFLICT (partition) DO UPDATE SET position = excluded.position
+"""
+LIVING = """
+SELECT key, hash, gone, print FROM published WHERE NOT gone AND (:upto IS NULL OR version <= :upto) ORDER BY key
 """
 ADD_PRINT = "ALTER TABLE published ADD COLUMN print INTEGER"  # states of the time before prints have none
 REMEMBER = "UPDATE published SET print = ? WHERE key = ?"
@@ -170,7 +173,14 @@ class FileState:
 
     def known(self) -> pl.DataFrame:
         """Everything, with the columns of KNOWN, sorted by key as Polars sorts it: byte by byte."""
-        rows = self._open.execute("SELECT key, hash, gone, print FROM published ORDER BY key")
+        return self._frame("SELECT key, hash, gone, print FROM published ORDER BY key")
+
+    def living(self, upto: int | None = None) -> pl.DataFrame:
+        """Those who are not gone and, where it is given, have no later version; columns and order of ``known``."""
+        return self._frame(LIVING, {"upto": upto})
+
+    def _frame(self, query: str, values: Mapping[str, Any] | None = None) -> pl.DataFrame:
+        rows = self._open.execute(query, values or {})
         parts = [KNOWN.to_frame()]
         while part := rows.fetchmany(READ_ROWS):
             columns = dict(zip(KNOWN, zip(*part, strict=True), strict=True))

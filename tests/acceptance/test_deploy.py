@@ -25,7 +25,7 @@ ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 FINAL = {
     "replica": (errors.InputRefused, errors.Fenced, errors.ClusterMismatch),
     "outbox": (errors.InputRefused, errors.ClusterMismatch),
-    "capture": (errors.InputRefused, errors.ClusterMismatch, errors.LagExceeded),
+    "capture": (errors.InputRefused, errors.ConfirmationNeeded, errors.ClusterMismatch, errors.LagExceeded),
     "inbox": (errors.InputRefused, errors.ClusterMismatch),
 }
 """What no restart mends, by unit."""

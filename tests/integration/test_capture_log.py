@@ -3,17 +3,24 @@
 import asyncio
 import random
 import threading
+from contextlib import closing
 from itertools import pairwise
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from bus.errors import ConfigInvalid, LagExceeded
+from bus.errors import ConfigInvalid, ConfirmationNeeded, DatabaseUnavailable, Fenced, LagExceeded
 from bus.event import Op
-from producers.capture.install import install, plan, uninstall
+from producers.capture.follow.place import Place
+from producers.capture.follow.slot import Slot
+from producers.capture.follow.turn import Turn
+from producers.capture.install import captures, install, plan, uninstall
+from producers.capture.publication import evict
 from producers.capture.status import status_of
 from producers.outbox.database import engine_for
-from tests.capture import TABLE, ask, follow_all, made, people, table, topic
+from producers.outbox.relay.lease import Lease
+from tests.capture import TABLE, ask, follow_all, follow_settings, made, people, table, topic
 from tests.producing import prepare
 
 
@@ -110,13 +117,23 @@ def test_slot_that_keeps_too_much_stops_the_follower_or_is_dropped_and_read_afre
     url = postgres_database
     made(url, bus[1], rows=3, way="log")
     with pytest.raises(LagExceeded, match="--max-lag-bytes"):
-        follow_all(*bus, url, max_lag_bytes=1)
+        follow_all("127.0.0.1:1", bus[1], url, max_lag_bytes=1)  # whether or not Kafka is there
     with pytest.raises(LagExceeded, match="is dropped"):
         follow_all(*bus, url, max_lag_bytes=1, when_full="drop")
     with pytest.raises(ConfigInvalid, match="capture install"):
         follow_all(*bus, url)
     install(engine, ask(bus[1], way="log"))
     follow_all(*bus, url)
+    assert topic(*bus)[0] == table(url)
+
+
+def test_slot_that_keeps_half_of_what_it_may_is_warned_of_and_followed(bus, postgres_database):
+    url = postgres_database
+    made(url, bus[1], rows=3, way="log")
+    run(url, "SELECT pg_logical_emit_message(false, 'lienthong', repeat('x', 1000000), true)")
+    with capture_logs() as told:
+        follow_all(*bus, url, max_lag_bytes=1_500_000)
+    assert [each["slot"][:10] for each in told if each["event"] == "capture_slot_lags"] == ["lienthong_"]
     assert topic(*bus)[0] == table(url)
 
 
@@ -128,3 +145,98 @@ def test_table_whose_log_lacks_old_rows_is_told(bus, postgres_database):
         people(connection, range(1, 2))
     with pytest.raises(ConfigInvalid, match="REPLICA IDENTITY is not FULL"):
         follow_all(*bus, url)
+
+
+def test_who_was_deleted_while_nobody_followed_is_found_when_the_table_is_read_afresh(bus, postgres_database, engine):
+    url = postgres_database
+    made(url, bus[1], rows=10, way="log")
+    follow_all(*bus, url)
+    lose_slot(url)
+    with pytest.raises(ConfigInvalid, match="lost its log; run: lienthong capture install"):
+        follow_all(*bus, url)
+    run(
+        url,
+        "DELETE FROM persons WHERE id = 1",
+        "UPDATE persons SET cccd = '079085000099' WHERE id = 2",
+        "UPDATE persons SET cccd = '079 085 000 003' WHERE id = 3",
+        "UPDATE persons SET gioi_tinh = 7 WHERE id = 4",
+    )
+    install(engine, ask(bus[1], way="log"))
+    run(url, "DELETE FROM persons WHERE id = 10")  # in the log already, and read as gone
+    with pytest.raises(ConfirmationNeeded, match=r"3 of 10 published subjects .* \(30%, more than 20%\)") as refused:
+        follow_all(*bus, url)
+    assert "--confirm-deletes" in str(refused.value)
+    run(url, "DELETE FROM persons WHERE id = 9")  # after it was read
+    follow_all(*bus, url, confirm_deletes=True)
+    last, found = topic(*bus)
+    assert last == table(url)  # with the row that is refused now: its last state stands
+    gone = [event.key for event in found if event.op is Op.DELETE]
+    assert sorted(gone) == ["079085000001", "079085000002", "079085000009", "079085000010"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "statement"),
+    [
+        ({"confirm_deletes": False}, "SELECT"),
+        ({}, "INSERT INTO persons VALUES (99, '0790850', 'Trần', 'Mẫu', '1985-03-12', 1)"),
+    ],
+)
+def test_nobody_is_deleted_where_the_table_holds_some_subjects_only_or_a_key_cannot_be_trusted(
+    bus, postgres_database, engine, settings, statement
+):
+    url = postgres_database
+    made(url, bus[1], rows=6, way="log")
+    follow_all(*bus, url)
+    uninstall(engine, "persons")
+    run(url, "DELETE FROM persons WHERE id = 1", statement)
+    install(engine, ask(bus[1], way="log"))
+    follow_all(*bus, url, **settings)
+    assert "079085000001" in topic(*bus)[0]
+
+
+def read_on(stream):
+    while True:
+        list(stream.read(0.1))
+
+
+@pytest.mark.parametrize("owner", ["another", None])
+def test_stream_that_a_later_follower_has_put_out_is_told_as_being_fenced(postgres_database, engine, owner):
+    made(postgres_database, way="log")
+    turn = Turn(Lease(engine, "resident.identity", 0, 1, seconds=60))
+    told = pytest.raises(Fenced) if owner else pytest.raises(DatabaseUnavailable)
+    with told, turn.taken(threading.Event()) as ours:
+        assert ours
+        if owner:
+            run(postgres_database, f"UPDATE lienthong_relay SET owner = '{owner}'")
+        raise DatabaseUnavailable("the replication connection has ended")
+
+
+def lose_slot(url):
+    """As a server does that may keep so much for it, and no more."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            for _ in range(3):
+                connection.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+            query = "SELECT wal_status FROM pg_replication_slots WHERE database = current_database()"
+            assert connection.execute(query).fetchall() == [("lost",)]
+        finally:
+            connection.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            connection.execute("SELECT pg_reload_conf()")
+
+
+def test_stream_that_was_cut_off_says_so_whatever_is_asked_of_it(postgres_database, engine):
+    url = postgres_database
+    made(url, way="log")
+    (capture,) = captures(engine, "persons", "log")
+    with closing(Slot(engine, follow_settings("", "city", url)).open(capture, Place(), threading.Event())) as stream:
+        list(stream.read(0))
+        with engine.begin() as connection:
+            evict(connection, capture.id)
+        with pytest.raises(DatabaseUnavailable):
+            read_on(stream)
+        for ask_again in (lambda: list(stream.read(0)), lambda: stream.confirm(1)):
+            with pytest.raises(DatabaseUnavailable):
+                ask_again()

@@ -53,6 +53,9 @@ class Assembler:
     """Keeps what the messages so far have told: tables, and the transaction that is under way."""
 
     source: Source
+    until: int = 0
+    """Where the reading of the table ended: before, a row that changes its primary key may have moved from where it was
+    to be read to where all had been read, and is told."""
     _relations: dict[int, Relation] = field(default_factory=dict)
     _begin: Begin | None = None
     _number: int = 0
@@ -74,8 +77,8 @@ class Assembler:
                 self._check(message)
             case Truncate():
                 raise ConfigInvalid(
-                    f"{self.source.name}: was truncated, and its log does not say which rows it had; uninstall the "
-                    "capture, publish its export with lienthong publish file, and install it again"
+                    f"{self.source.name}: was truncated, and its log does not say which rows it had; run: lienthong "
+                    "capture uninstall, then install: the table is read afresh, and who is gone is deleted"
                 )
             case Change():
                 yield from self._events(message)
@@ -109,7 +112,9 @@ class Assembler:
         return self.source.separator.join(cell for cell in cells if cell is not None) or None
 
     def _same(self, old: Row, new: Row) -> bool:
-        return all(old[name] == new[name] for name in self.source.wanted)
+        moves = self._begin is not None and self._begin.final_lsn < self.until
+        names = (*self.source.wanted, *(self.source.primary if moves else ()))
+        return all(old[name] == new[name] for name in names)
 
     def _row(self, relation: Relation, cells: Cells, before: Cells | None) -> Row:
         found: dict[str, str | None] = {}

@@ -1,5 +1,7 @@
 """The table as it stands into the topic, before its log is followed from the slot's beginning on.
 
+Where the topic held something before, who is in no row any more is deleted.
+
 Each chunk is announced in the database before it is sent, with the view that it was read in: whoever goes on after a
 kill sees in the topic whether it is there, and knows which changes it already has.
 """
@@ -10,10 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine
 from uuid_utils.compat import uuid7
 
 from bus.crashpoints import crash_point
+from producers.capture.follow.absence import Absence
 from producers.capture.follow.place import Ledger, Place
 from producers.capture.follow.stream import read_lsn
 from producers.capture.follow.way import Way
@@ -22,12 +26,14 @@ from producers.capture.source import Source, quoted
 from producers.capture.triggers import row_json, row_key
 from producers.outbox.database import told_plainly
 
+log = structlog.get_logger(__name__)
+
 CHUNK = """\
 SELECT {key} AS key, {row} AS found, jsonb_build_array({primary}) AS at FROM ONLY {table} AS r
 WHERE {after} ORDER BY {order} LIMIT %(rows)s"""
 VIEW = "SELECT pg_current_snapshot()::text"
 LOG_END = "SELECT pg_current_wal_insert_lsn()::text"
-BEGIN: dict[str, Any] = {"last": None, "read": 0, "ranges": [], "pending": None}
+BEGIN: dict[str, Any] = {"before": None, "last": None, "read": 0, "ranges": [], "pending": None}
 
 
 @dataclass(slots=True)
@@ -36,13 +42,19 @@ class Copy:
     source: Source
     way: Way
     ledger: Ledger
+    absence: Absence
     rows: int
     stopped: Callable[[], bool]
     told: Callable[[int], None]
 
     def run(self, place: Place) -> Place | None:
-        """Read and send what earlier runs have not; None when stopped meanwhile."""
+        """Read and send what earlier runs have not, and delete who is gone; None when stopped meanwhile.
+
+        Raises ConfirmationNeeded where too many are gone: the table is sent then, and nobody is deleted.
+        """
         state = BEGIN | dict(self.ledger.capture.snapshot or {})
+        state["before"] = before = state["before"] or self.absence.before()
+        self.way.high = max(self.way.high, before["highest"])
         if state["pending"] and self._is_there(state["pending"]["first"]):
             state = done(state)
         state["pending"] = None
@@ -91,11 +103,40 @@ class Copy:
         crash_point("capture.chunked")
         return place, state
 
-    def _end(self, connection: Connection, state: dict[str, Any], view: str, place: Place) -> Place:
-        """What lies beyond the last row was empty in this view."""
+    def _end(self, connection: Connection, state: dict[str, Any], view: str, place: Place) -> Place | None:
+        """What lies beyond the last row was empty in this view.
+
+        In it too the deletes are found which the log tells of between the slot's beginning and now, and which are
+        passed over there as read.
+        """
+        absent = self.absence.find(state["before"], self._table(connection), self.stopped)
+        if absent is None:
+            return None
+        self.ledger.keep(place, snapshot=state)
+        for start in range(0, len(absent), self.rows):
+            place = self._withdraw(absent[start : start + self.rows].to_list(), place)
+        if len(absent):
+            log.info("capture_absent_deleted", register=self.way.register.name, subjects=len(absent))
         end = read_lsn(connection.exec_driver_sql(LOG_END).scalar_one())
         ranges = [*state["ranges"], {"upto": None, "view": view}]
         self.ledger.keep(place, snapshot=state | {"ranges": ranges, "until": end}, done=True)
+        return place
+
+    def _table(self, connection: Connection) -> Iterator[Sequence[Any]]:
+        """All rows of this view, also those that earlier runs have sent, until stopped."""
+        last = None
+        while not self.stopped() and (found := self._read(connection, last)):
+            yield found
+            last = found[-1].at
+
+    def _withdraw(self, keys: Sequence[str], place: Place) -> Place:
+        """Killed after it, the next run finds them deleted."""
+        now = datetime.now(UTC)
+        rows = [self.way.withdrawal(key, now) for key in keys]
+        batch = self.way.encode(rows)
+        place = place.beyond(self.way.send(batch), high=self.way.high)
+        self.way.parked(rows, batch)
+        self.ledger.keep(place)
         return place
 
     def _is_there(self, first: str | None) -> bool:

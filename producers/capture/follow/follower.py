@@ -8,9 +8,9 @@
 
 import asyncio
 import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine, text
@@ -21,6 +21,7 @@ from bus.crashpoints import crash_point
 from bus.errors import BusError, ClusterMismatch, ConfigInvalid, Fenced, InputRefused, LagExceeded
 from bus.registry import open_registry
 from bus.topics.facts import TopicFacts
+from producers.capture.follow.absence import Absence
 from producers.capture.follow.copy import Copy
 from producers.capture.follow.place import Ledger, Place
 from producers.capture.follow.reading import Reading
@@ -30,9 +31,11 @@ from producers.capture.follow.stream import read_lsn
 from producers.capture.follow.turn import Turn
 from producers.capture.follow.way import Way
 from producers.capture.install import captures, table_of
-from producers.capture.table import Captured, stored_mappings
+from producers.capture.source import Source
+from producers.capture.table import Captured, captured, stored_mappings
 from producers.capture.translation import Translator
 from producers.marking import Marking
+from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import RowEncoder
 from producers.outbox.relay.holding import Holding, holding
@@ -45,7 +48,6 @@ from producers.topic import own_topic
 
 log = structlog.get_logger(__name__)
 
-BACK_OFF_SECONDS = (0.5, 30.0)
 FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
 
 
@@ -59,8 +61,8 @@ class _Bus:
 class Follower:
     """Runs in a thread of its own until ``stop``; after an outage it begins anew.
 
-    Raises Fenced when taken over; LagExceeded when the slot keeps too much; InputRefused and ClusterMismatch when it
-    cannot work as it is told.
+    Raises Fenced when taken over; LagExceeded when the slot keeps too much; ConfirmationNeeded where a table that was
+    read afresh lacks too many; InputRefused and ClusterMismatch when it cannot work as it is told.
     """
 
     def __init__(self, settings: FollowSettings) -> None:
@@ -71,7 +73,10 @@ class Follower:
         self._topic = self._register.topic(self._agency)
         self._engine: Engine = engine_for(settings.url.get_secret_value())
         self._slot = Slot(self._engine, settings)
+        self._owner = str(uuid4())
         self._stop = threading.Event()
+        told = {"register": self._register.name, "agency": self._agency}
+        self._outage = Outage("capture", told, self._stop)
         self._state = "starting"
 
     @property
@@ -92,9 +97,7 @@ class Follower:
             self._state = "stopped"
 
     def _run(self, *, until_current: bool) -> None:
-        pause = BACK_OFF_SECONDS[0]
         while not self._stop.is_set():
-            began = time.monotonic()
             try:
                 self._slot.guard(self._capture(), now=True)
                 self._lead(until_current=until_current)
@@ -108,15 +111,13 @@ class Follower:
             except BusError as error:
                 if until_current or not error.retriable:
                     raise
-                pause = BACK_OFF_SECONDS[0] if time.monotonic() - began > BACK_OFF_SECONDS[1] else pause
-                self._tell("capture_interrupted", reason=error.reason, error=str(error), again_in_seconds=pause)
                 self._state = error.reason
-                self._stop.wait(pause)
-                pause = min(pause * 2, BACK_OFF_SECONDS[1])
+                self._outage.wait(error)
 
     def _lead(self, *, until_current: bool) -> None:
         settings, bus = self._settings, asyncio.run(self._find_bus())
-        turn = Turn(Lease(self._engine, kind(self._register, self._agency), 0, 1, settings.lease_seconds))
+        aggregate = kind(self._register, self._agency)
+        turn = Turn(Lease(self._engine, aggregate, 0, 1, settings.lease_seconds, self._owner))
         self._state = "standing by"
         with turn.taken(self._stop) as ours:
             if not ours:
@@ -129,7 +130,7 @@ class Follower:
 
     def _follow(self, bus: _Bus, turn: Turn, sender: Sender, *, until_current: bool) -> None:
         capture = self._capture()
-        ledger = Ledger(self._engine, capture)
+        ledger = Ledger(turn.lease, capture)
         place, found = self._synchronised(bus, ledger)
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")
@@ -140,9 +141,7 @@ class Follower:
         encoder = RowEncoder(self._register, self._agency, bus.release, translator)
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)
         if capture.snapshot_done_at is None:
-            self._state = "reading the table"
-            rows = self._settings.snapshot_rows
-            copied = Copy(self._engine, source, way, ledger, rows, self._stop.is_set, self._read).run(place)
+            copied = self._copied(bus, source, way, ledger, translator, place)
             if copied is None:
                 return
             place, capture = copied, self._capture()
@@ -152,6 +151,7 @@ class Follower:
             return
         with closing(stream):
             self._state = "following"
+            self._outage.over()
             rows = self._settings.transaction_rows
             marking = Marking(self._settings.kafka, self._topic, self._register.partitions)
             reading = Reading(self._engine, source, way, ledger, stream, rows, place, dict(capture.snapshot or {}))
@@ -160,6 +160,27 @@ class Follower:
                 turn.check()
                 self._slot.guard(capture)
                 marking.write_if_due()
+
+    def _copied(
+        self, bus: _Bus, source: Source, way: Way, ledger: Ledger, translator: Translator, place: Place
+    ) -> Place | None:
+        self._state = "reading the table"
+        self._outage.over()
+        settings, capture = self._settings, ledger.capture
+        terms = {"settings": settings, "register": self._register, "facts": bus.facts, "release": bus.release}
+        terms |= {"translator": translator, "mapping": capture.id, "alone": self._is_alone(capture)}
+
+        def told(rows: int) -> None:
+            self._tell("capture_table_read", rows=rows)
+            self._slot.guard(capture)
+
+        with Absence.opened(self._topic, **terms) as absence:
+            rows, stopped = settings.snapshot_rows, self._stop.is_set
+            return Copy(self._engine, source, way, ledger, absence, rows, stopped, told).run(place)
+
+    def _is_alone(self, capture: Captured) -> bool:
+        with told_plainly(self._engine), self._engine.connect() as connection:
+            return sum(each.aggregatetype == capture.aggregatetype for each in captured(connection)) == 1
 
     async def _find_bus(self) -> _Bus:
         settings = self._settings
@@ -203,9 +224,6 @@ class Follower:
     def _flushed(self) -> int:
         with told_plainly(self._engine), self._engine.connect() as connection:
             return read_lsn(connection.execute(text(FLUSHED)).scalar_one())
-
-    def _read(self, rows: int) -> None:
-        self._tell("capture_table_read", rows=rows)
 
     def _tell(self, event: str, **told: object) -> None:
         log.info(event, register=self._register.name, agency=self._agency, **told)

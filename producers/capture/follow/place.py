@@ -1,14 +1,17 @@
 """Where the following of one table stands, in the agency's own database: one row, changed in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
+from bus.errors import Fenced
 from producers.capture.follow.stream import as_text, read_lsn
 from producers.capture.table import Captured, remember
 from producers.outbox.database import told_plainly
+from producers.outbox.relay.lease import Lease
 from producers.outbox.relay.row import Row
 from producers.outbox.table import CAPTURE, OUTBOX, ROW
 
@@ -17,6 +20,7 @@ INSERT INTO {OUTBOX} (id, aggregatetype, aggregateid, type, payload, format, ver
 SELECT CAST(:id AS uuid), :kind, :key, :type, :payload, '{ROW}', :version, :source, :parked
 WHERE NOT EXISTS (SELECT FROM {OUTBOX} WHERE parked IS NOT NULL AND id = CAST(:id AS uuid))"""
 DONE = f"UPDATE {CAPTURE} SET snapshot_done_at = clock_timestamp() WHERE id = :id"
+TAKEN_OVER = "a later follower has taken over; this one stops and sends nothing more"
 Positions = Mapping[int, int]
 
 
@@ -50,9 +54,9 @@ class Place:
 
 @dataclass(slots=True)
 class Ledger:
-    """Writes places and parked rows."""
+    """Writes places and parked rows, as long as the register's lease is ours: who was frozen puts no place back."""
 
-    engine: Engine
+    lease: Lease
     capture: Captured
     _kept: dict[str, Any] = field(default_factory=dict)
 
@@ -63,11 +67,11 @@ class Ledger:
         self, place: Place, parked: Sequence[tuple[Row, str]] = (), snapshot: Mapping[str, Any] | None = None,
         *, done: bool = False,
     ) -> None:  # fmt: skip
-        """All of it, or nothing. Raises DatabaseUnavailable."""
+        """All of it, or nothing. Raises DatabaseUnavailable, Fenced."""
         positions = None if place.positions is None else {str(each): at for each, at in place.positions.items()}
         self._kept |= {"lsn": as_text(place.lsn), "positions": positions, "topic_id": place.topic_id}
         self._kept |= {"high": place.high}
-        with told_plainly(self.engine), self.engine.begin() as connection:
+        with self._ours() as connection:
             for row, reason in parked:
                 self._park(connection, row, reason)
             remember(connection, self.capture.id, "stream", self._kept)
@@ -78,9 +82,16 @@ class Ledger:
 
     def park(self, parked: Sequence[tuple[Row, str]]) -> None:
         """Rows alone, before their transaction is through."""
-        with told_plainly(self.engine), self.engine.begin() as connection:
+        with self._ours() as connection:
             for row, reason in parked:
                 self._park(connection, row, reason)
+
+    @contextmanager
+    def _ours(self) -> Iterator[Connection]:
+        with told_plainly(self.lease.engine), self.lease.transaction() as connection:
+            if not self.lease.hold(connection):
+                raise Fenced(TAKEN_OVER)
+            yield connection
 
     def _park(self, connection: Connection, row: Row, reason: str) -> None:
         values: dict[str, Any] = {

@@ -41,7 +41,7 @@ class Reading:
     _ranges: list[Range] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._assembler = Assembler(self.source)
+        self._assembler = Assembler(self.source, self.snapshot.get("until", 0))
         self._ranges = read_ranges(self.snapshot.get("ranges", []))
 
     def turn(self) -> None:

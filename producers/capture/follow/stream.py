@@ -7,9 +7,10 @@ import select
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from psycopg import pq
+from psycopg import OperationalError, pq
 from psycopg.conninfo import make_conninfo
 
 from bus.errors import BusError, ConfigInvalid, DatabaseUnavailable
@@ -18,6 +19,9 @@ STATUS_SECONDS = 1.0
 """Well below wal_sender_timeout (60 s); and in the answer the server says how far it has read."""
 BUSY = b"55006"
 OPTIONS = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c bytea_output=hex"
+ENDED = "PostgreSQL: the replication connection has ended; check that it runs"
+SILENCE = {"tcp_user_timeout": 30_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4}
+"""Half a minute, in ms and s: a server that is cut off says nothing, and is no reason to wait for ever."""
 _POSTGRES_EPOCH_SECONDS = 946_684_800
 
 
@@ -39,7 +43,8 @@ class Stream:
         """Raises SlotBusy; DatabaseUnavailable; ConfigInvalid where the slot is gone or has lost its log."""
         self._confirmed = start
         self._told = 0.0
-        self._connection = pq.PGconn.connect(make_conninfo(url, replication="database", options=OPTIONS).encode())
+        asked = make_conninfo(url, replication="database", options=OPTIONS, **SILENCE)
+        self._connection = pq.PGconn.connect(asked.encode())
         if self._connection.status != pq.ConnStatus.OK:
             raise DatabaseUnavailable("PostgreSQL: no replication connection; check that it runs, and pg_hba.conf")
         asked = (
@@ -53,27 +58,29 @@ class Stream:
         self._connection.nonblocking = 1
 
     def read(self, seconds: float) -> Iterator[Piece]:
-        """All that has arrived, waiting so long for the first of it."""
-        self._tell_now_and_then()
-        first = True
-        while True:
-            size, data = self._connection.get_copy_data(1)
-            if size > 0:
-                piece = self._piece(bytes(data))
-                if piece is not None:
-                    first = False
-                    yield piece
-            elif size == 0:
-                if not first or not self._wait(seconds):
-                    return
-                seconds = 0.0
-            else:
-                raise DatabaseUnavailable("PostgreSQL: the replication connection has ended; check that it runs")
+        """All that has arrived, waiting so long for the first of it. Raises DatabaseUnavailable."""
+        with _told_plainly():
+            self._tell_now_and_then()
+            first = True
+            while True:
+                size, data = self._connection.get_copy_data(1)
+                if size > 0:
+                    piece = self._piece(bytes(data))
+                    if piece is not None:
+                        first = False
+                        yield piece
+                elif size == 0:
+                    if not first or not self._wait(seconds):
+                        return
+                    seconds = 0.0
+                else:
+                    raise DatabaseUnavailable(ENDED)
 
     def confirm(self, lsn: int) -> None:
-        """The server may forget what was committed up to here."""
+        """The server may forget what was committed up to here. Raises DatabaseUnavailable."""
         self._confirmed = max(lsn, self._confirmed)
-        self._tell(reply=False)
+        with _told_plainly():
+            self._tell(reply=False)
 
     def close(self) -> None:
         self._connection.finish()
@@ -105,6 +112,15 @@ class Stream:
         self._connection.put_copy_data(struct.pack(">cQQQqB", b"r", at, at, at, now, reply))
         self._connection.flush()
         self._told = time.monotonic()
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """The library's words for a connection that broke may hold anything."""
+    try:
+        yield
+    except OperationalError as error:
+        raise DatabaseUnavailable(ENDED) from error
 
 
 def as_text(lsn: int) -> str:

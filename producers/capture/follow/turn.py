@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from bus.errors import BusError, Fenced
+from bus.errors import BusError, Fenced, Unavailable
+from producers.capture.follow.place import TAKEN_OVER
 from producers.outbox.database import told_plainly
 from producers.outbox.relay.lease import Lease
 
@@ -15,7 +16,6 @@ log = structlog.get_logger(__name__)
 
 BEATS_PER_LEASE = 4
 STANDBY_SECONDS = 0.5
-TAKEN_OVER = "a later follower has taken over; this one stops and sends nothing more"
 
 
 @dataclass(slots=True)
@@ -25,7 +25,10 @@ class Turn:
 
     @contextmanager
     def taken(self, stop: threading.Event) -> Iterator[bool]:
-        """Wait until it is ours, hold it while the block runs, then let the next one in; False when stopped first."""
+        """Wait until it is ours, hold it while the block runs, then let the next one in; False when stopped first.
+
+        What looks like an outage may be a later one's doing, who has put our stream out: then Fenced is raised.
+        """
         if not self._stand_by(stop):
             yield False
             return
@@ -34,6 +37,9 @@ class Turn:
         thread.start()
         try:
             yield True
+        except Unavailable:
+            self.must_be_ours()
+            raise
         finally:
             over.set()
             thread.join()
@@ -68,11 +74,11 @@ class Turn:
                         self._lost.set()
                         return
             except BusError as error:
-                log.info("capture_lease_not_touched", reason=error.reason)
+                log.debug("capture_lease_not_touched", reason=error.reason)
 
     def _leave(self) -> None:
         try:
             with told_plainly(self.lease.engine):
                 self.lease.leave()
-        except BusError as error:  # the next one has to wait out the lease
-            log.info("capture_lease_not_left", reason=error.reason)
+        except BusError as error:  # another one has to wait out the lease; the outage itself is told once
+            log.debug("capture_lease_not_left", reason=error.reason)

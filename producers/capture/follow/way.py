@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
+from uuid_utils.compat import uuid7
 
 from bus import metrics
 from bus.catalog import Register
 from bus.crashpoints import crash_point
-from bus.event import next_version
+from bus.event import Op, next_version
 from bus.names import AgencyCode
 from producers.capture.row import packed
 from producers.lane import microseconds
@@ -19,7 +20,7 @@ from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.row import Row
 from producers.outbox.relay.sender import Sender
 from producers.outbox.relay.source import Known
-from producers.outbox.table import KEY_LENGTH, ROW
+from producers.outbox.table import JSON, KEY_LENGTH, ROW
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,12 @@ class Way:
         payload = packed(self.mapping, columns)
         now = datetime.now(UTC)
         return Row(self._count, raw, str(event_id).encode(), op, ROW, payload, self.high, None, occurred_at, now)
+
+    def withdrawal(self, key: str, at: datetime) -> Row:
+        """A delete that no row of the table tells of; ``key`` as the register has it."""
+        self.high = next_version(self.high, microseconds(at))
+        self._count += 1
+        return Row(self._count, key.encode(), str(uuid7()).encode(), Op.DELETE, JSON, None, self.high, None, at, at)
 
     def encode(self, rows: Sequence[Row]) -> Batch:
         """Records of what the topic does not hold yet, and what cannot go out."""

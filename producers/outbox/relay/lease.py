@@ -95,6 +95,11 @@ class Lease:
         kept = {"topic_id": topic_id, "positions": as_text(positions)}
         connection.execute(update(self._table).where(self._mine).values(kept))
 
+    def hold(self, connection: Connection) -> bool:
+        """Until this transaction ends nobody takes the shard over; False where somebody has."""
+        held = update(self._table).where(self._mine).values(owner=self.owner)
+        return connection.execute(held).rowcount == 1
+
     @property
     def _table(self) -> Table:
         return tables(self.engine.dialect.name).relay

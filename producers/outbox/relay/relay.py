@@ -30,6 +30,7 @@ from bus.topics.facts import TopicFacts
 from producers.capture.table import stored_mappings
 from producers.capture.translation import Translator
 from producers.marking import Marking
+from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.encoding import Batch, RowEncoder
 from producers.outbox.relay.holding import holding
@@ -48,7 +49,6 @@ log = structlog.get_logger(__name__)
 TAKEN_OVER = "a later relay has taken over this shard; this one stops and sends nothing more"
 BEATS_PER_LEASE = 4
 STANDBY_SECONDS = 0.5
-BACK_OFF_SECONDS = (0.5, 3.0)  # so that rows flow again within 5 s of a server's return
 COUNT_SECONDS = 5.0
 HOUSEKEEPING_SECONDS = 60.0
 IDLE_TIMES = 10  # where the database wakes us, looking unasked is only for what escaped its trigger
@@ -83,6 +83,8 @@ class Relay:
         self._engine: Engine = engine_for(settings.url.get_secret_value())
         self._owner = str(uuid4())
         self._stop = threading.Event()
+        told = {"register": self._register.name, "agency": self._agency}
+        self._outage = Outage("outbox_relay", told, self._stop)
         self._source: Source | None = None
         self._state = "starting"
 
@@ -106,9 +108,7 @@ class Relay:
             self._state = "stopped"
 
     def _run(self, *, until_empty: bool) -> None:
-        pause = BACK_OFF_SECONDS[0]
         while not self._stop.is_set():
-            began = time.monotonic()
             try:
                 self._lead(until_empty=until_empty)
                 if until_empty:
@@ -118,11 +118,8 @@ class Relay:
             except BusError as error:
                 if until_empty or not error.retriable:
                     raise
-                pause = BACK_OFF_SECONDS[0] if time.monotonic() - began > BACK_OFF_SECONDS[1] else pause
-                self._tell("outbox_relay_interrupted", reason=error.reason, error=str(error), again_in_seconds=pause)
                 self._state = error.reason
-                self._stop.wait(pause)
-                pause = min(pause * 2, BACK_OFF_SECONDS[1])
+                self._outage.wait(error)
             finally:
                 metrics.outbox_leading.labels(self._register.name).set(0)
 
@@ -150,6 +147,7 @@ class Relay:
             ends = self._synchronise(way, lease, source, held)
             crash_point("outbox.synchronised")
             self._state = "sending"
+            self._outage.over()
             metrics.outbox_leading.labels(self._register.name).set(1)
             _Work(self, way, lease, source, sender, lost, ends).run(self._stop, until_empty=until_empty)
 
@@ -176,8 +174,8 @@ class Relay:
         try:
             with told_plainly(self._engine):
                 lease.leave()
-        except BusError as error:  # the next one has to wait out the lease
-            self._tell("outbox_lease_not_left", reason=error.reason)
+        except BusError as error:  # another one has to wait out the lease; the outage itself is told once
+            log.debug("outbox_lease_not_left", reason=error.reason)
 
     @contextmanager
     def _opened(self) -> Iterator[Source]:
@@ -205,7 +203,7 @@ class Relay:
                             lost.set()
                             return
                 except BusError as error:
-                    self._tell("outbox_lease_not_touched", reason=error.reason)
+                    log.debug("outbox_lease_not_touched", reason=error.reason)
 
         thread = threading.Thread(target=beat, name="outbox lease", daemon=True)
         thread.start()

@@ -17,8 +17,8 @@ BEGIN = Begin(500, datetime(2026, 1, 1, tzinfo=UTC), 7)
 RELATION = Relation(1, "public", "persons", "f", ("id", "cccd", "ten"))
 
 
-def events(*changes):
-    assembler = Assembler(SOURCE)
+def events(*changes, until=0):
+    assembler = Assembler(SOURCE, until)
     found = [event for message in (BEGIN, RELATION, *changes) for event in assembler.feed(message)]
     assert assembler.inside
     list(assembler.feed(Commit(500, 510, BEGIN.committed_at)))
@@ -44,6 +44,12 @@ def update(old, new):
 )
 def test_update_becomes_the_events_of_what_changed(old, new, expected):
     assert events(update(old, new)) == expected
+
+
+def test_row_that_moves_while_the_table_is_read_is_told_though_no_field_changed():
+    moved = update(("1", "A", "x"), ("2", "A", "x"))
+    assert events(moved, until=BEGIN.final_lsn + 1) == [("UPSERT", "A", "x")]
+    assert events(moved, until=BEGIN.final_lsn) == []
 
 
 def test_insert_and_delete_of_a_row_without_a_key_are_no_events():
