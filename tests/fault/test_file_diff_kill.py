@@ -9,7 +9,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections import Counter
+import time
+from collections import Counter, defaultdict
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,6 @@ from tests.soak import CHANGES, KILLS
 ONCE = ("filediff.synchronising", "filediff.synchronised")  # a run reads the topic once
 POINTS = [f"{name}:1" for name in NAMES] + [f"{name}:2" for name in NAMES if name not in ONCE]
 POINTS = [point for point in POINTS if point.startswith("filediff.")]
-SOAK_ROWS = max(2_000, 2 * CHANGES)
 DRIVER = """
 import asyncio, sys
 from bus import crashpoints
@@ -152,21 +153,51 @@ async def holds(kafka, prefix, before, wanted):
     assert in_version_order(found)
 
 
-def test_run_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, tmp_path):
-    """Half of the people change, a tenth of them goes; each run is killed somewhere between its start and its end."""
+def test_runs_killed_at_random_are_finished_by_the_next_without_loss_or_double(kafka, topic_prefix, tmp_path):
+    """Each export is published by a run that is killed somewhere between its start and its end, and by one that is not."""
     asyncio.run(prepare(kafka, topic_prefix))
-    before = people(SOAK_ROWS)
-    asyncio.run(run(kafka, topic_prefix, tmp_path, export(tmp_path, before)))
-    tenth = SOAK_ROWS // 10
-    wanted = [row | {"full_name": "Huỳnh Thị Đổi"} if place % 2 else row for place, row in enumerate(before)][tenth:]
-    asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, wanted), transaction_events=SOAK_ROWS // 50)
-    chance = random.Random(1)  # noqa: S311 - the same kills in every run
-    for _ in range(KILLS):
-        command = [sys.executable, "-c", DRIVER, "", asked.model_dump_json()]
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            try:
-                process.wait(chance.uniform(0.8, 2.5))
-            except subprocess.TimeoutExpired:
-                process.kill()
-    asyncio.run(run(kafka, topic_prefix, tmp_path, asked.file))
-    asyncio.run(holds(kafka, topic_prefix, before, wanted))
+    chance = random.Random(1)  # noqa: S311 - the same exports in every run
+    changes = CHANGES // KILLS
+    rows, due = {}, defaultdict(list)
+    for number in range(4 * changes):
+        change(rows, due, number, "Nguyễn Văn Mẫu")
+    began, killed = time.monotonic(), 0
+    run_driver(job(kafka, topic_prefix, tmp_path, export(tmp_path, [*rows.values()])), None)
+    whole_seconds = time.monotonic() - began
+    for step in count():
+        if killed == KILLS:
+            break
+        for number in chance.sample(range(4 * changes), changes):
+            change(rows, due, number, f"Huỳnh Thị {step}" if chance.random() < 0.9 else None)
+        asked = job(kafka, topic_prefix, tmp_path, export(tmp_path, [*rows.values()]), transaction_events=10)
+        killed += run_driver(asked, chance.uniform(0.4, 1.1) * whole_seconds) == -signal.SIGKILL
+        asyncio.run(run(kafka, topic_prefix, tmp_path, asked.file))
+    found = asyncio.run(events(kafka, topic_prefix))
+    told = defaultdict(list)
+    for event in found:
+        told[event.key].append(event.state["full_name"] if event.state else None)
+    assert told == due
+    assert in_version_order(found)
+
+
+def change(rows, due, number, name):
+    """One person's next state, or that it goes; each change that this makes is due on the topic once."""
+    row = person(number, full_name=name)
+    key = row["personal_id"]
+    if name is None:
+        if rows.pop(key, None):
+            due[key].append(None)
+    elif rows.get(key) != row:
+        rows[key] = row
+        due[key].append(name)
+
+
+def run_driver(asked, seconds):
+    """Its exit code; killed after so many seconds."""
+    command = [sys.executable, "-c", DRIVER, "", asked.model_dump_json()]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
