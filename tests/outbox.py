@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,11 @@ def started(asked: list[str], crash_at: str = "", **options: Any) -> "subprocess
     """A relay process, which may be told where to die."""
     armed = os.environ | {"LIENTHONG_CRASH_AT": crash_at}
     return subprocess.Popen(asked, env=armed, stderr=subprocess.PIPE, text=True, **options)
+
+
+def until_said(stream: Iterable[str] | None, words: str) -> None:
+    """Until a process has logged it, or ended."""
+    next((line for line in stream or () if words in line), None)
 
 
 def in_version_order(found: list[Event]) -> bool:

@@ -24,7 +24,7 @@ from bus.crashpoints import NAMES
 from bus.event import Op
 from producers.capture.follow.follower import Follower
 from tests.capture import follow_all, follow_command, follow_settings, made, made_again, table, take, topic
-from tests.outbox import command, relay_all, started
+from tests.outbox import command, relay_all, started, until_said
 from tests.producing import prepare
 from tests.replicas import NOTICED_SECONDS
 from tests.soak import CHANGES, KILLS
@@ -96,7 +96,8 @@ def holds(bus, url):
 
 
 def run(code, *arguments):
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-u", "-c", code, *arguments], **pipes, text=True)
 
 
 def follower(point, settings):
@@ -124,11 +125,14 @@ def test_follower_killed_at_random_again_and_again_gets_there(bus, postgres_data
     url, chance = postgres_database, random.Random(4)  # noqa: S311
     made(url, bus[1], rows=40, way="log")
     settings = follow_settings(*bus, url, lease_seconds=0.2, snapshot_rows=5, transaction_rows=20)
-    for _ in range(KILLS):
+    killed = 0
+    while killed < KILLS:
         with follower("", settings) as process:
             write(url, chance, CHANGES // KILLS)
-            time.sleep(1 + chance.random())
+            until_said(process.stdout, "capture_took_over")
+            time.sleep(chance.uniform(0, 0.3))
             process.kill()
+        killed += process.returncode == -signal.SIGKILL
     follow_all(*bus, url, lease_seconds=0.2)
     holds(bus, url)
 
@@ -250,7 +254,8 @@ def test_snapshot_of_triggers_and_their_relay_killed_at_random_get_there(bus, po
     for _ in range(KILLS):
         with run(TAKE, "", url, bus[1]) as reading, started(relay) as sending:
             write(url, chance, CHANGES // KILLS)
-            time.sleep(1 + chance.random())
+            until_said(sending.stderr, "outbox_relay_took_over")
+            time.sleep(chance.uniform(0, 0.3))
             for process in (reading, sending):
                 process.kill()
     take(url, bus[1])

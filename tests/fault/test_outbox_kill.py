@@ -20,7 +20,7 @@ from bus.names import RegisterName
 from consumers.stores import open_reader
 from consumers.stores.base import Slot
 from tests.consuming import catch_up, following, held, replica_settings, until
-from tests.outbox import in_version_order, installed, outbox, relay_all, relay_settings
+from tests.outbox import in_version_order, installed, outbox, relay_all, relay_settings, until_said
 from tests.producing import IDENTITY, events, person, prepare
 from tests.soak import CHANGES, KILLS
 
@@ -41,7 +41,8 @@ Relay(RelaySettings.model_validate_json(sys.argv[2])).run(until_empty=True)
 
 def run(settings, point):
     told = settings.model_dump_json().replace('"**********"', f'"{settings.url.get_secret_value()}"')
-    return subprocess.Popen([sys.executable, "-c", DRIVER, point, told], stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-u", "-c", DRIVER, point, told], **pipes, text=True)
 
 
 @pytest.fixture
@@ -70,11 +71,14 @@ def test_relay_killed_at_each_point_is_followed_by_one_that_loses_and_doubles_no
 def test_relay_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, postgres, postgres_database):
     agency, chance = outbox(kafka, topic_prefix), random.Random(1)  # noqa: S311
     settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=50, lease_seconds=0.2)
-    for _ in range(KILLS):
+    killed = 0
+    while killed < KILLS:
         with run(settings, "") as process:
             write(postgres, agency, CHANGES // KILLS // PEOPLE)
-            time.sleep(0.8 + chance.random())
+            until_said(process.stdout, "outbox_relay_took_over")
+            time.sleep(chance.uniform(0, 0.3))
             process.kill()
+        killed += process.returncode == -signal.SIGKILL
     relay_all(kafka, topic_prefix, postgres_database, lease_seconds=0.2)
     holds(kafka, topic_prefix, postgres)
 
