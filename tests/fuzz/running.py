@@ -21,11 +21,16 @@ Report = dict[str, dict[str, Any]]
 
 
 def run(
-    wanted: dict[str, int], seed: int, processes: int, told: Callable[[str, int, int], None] = lambda *_: None
+    wanted: dict[str, int],
+    seed: int,
+    processes: int,
+    told: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    first: int = 0,
 ) -> Report:
-    """Try so many inputs on each reader; ``told`` hears reader, inputs done and inputs wanted."""
+    """Try so many inputs on each reader, from this number on; ``told`` hears reader, inputs done and inputs wanted."""
     report: Report = {name: dict.fromkeys(SUMMED, 0) | {"slowest_ms": 0.0, "findings": []} for name in wanted}
-    jobs = deque(_jobs(wanted, seed))
+    jobs = deque(_jobs(wanted, seed, first))
     lock = threading.Lock()
 
     def take_in(name: str, answer: dict[str, Any]) -> None:
@@ -51,12 +56,12 @@ def run(
     return report
 
 
-def _jobs(wanted: dict[str, int], seed: int) -> Iterable[dict[str, Any]]:
+def _jobs(wanted: dict[str, int], seed: int, first: int) -> Iterable[dict[str, Any]]:
     """Slices of all readers in turn, so that a run that is broken off has tried each."""
     for start in range(0, max(wanted.values(), default=0), SLICE):
         for name, count in wanted.items():
             if start < count:
-                yield {"reader": name, "seed": seed, "start": start, "count": min(SLICE, count - start)}
+                yield {"reader": name, "seed": seed, "start": first + start, "count": min(SLICE, count - start)}
 
 
 def _work(jobs: "deque[dict[str, Any]]", take_in: Callable[[str, dict[str, Any]], None]) -> None:

@@ -46,5 +46,5 @@ _MADE: Mapping[str, Callable[[], Target]] = {
     "pgoutput": rows.pgoutput,
 }
 TARGETS: Mapping[str, Callable[[], Target]] = {name: cache(made) for name, made in _MADE.items()}
-ALL = {**TARGETS, "broken": broken.broken}
+ALL = {**TARGETS, "broken": broken.broken, "broken-many": broken.many}
 """With a reader that does all that none should, by which the harness is tried itself."""
