@@ -3,7 +3,7 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +12,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
+from zlib import crc32
 
 from bus import unreadable
 from bus.codes import copy
@@ -76,21 +77,17 @@ def loop() -> asyncio.AbstractEventLoop:
 
 
 async def asked(data: bytes) -> bool:
-    """Each question is put to a server that answers from the beginning; taken where one answer was."""
+    """One of the questions that there are, which hangs on the input alone."""
     registry = HttpRegistry(RegistrySettings(url="http://127.0.0.1:1/"))
-    found: list[Any] = []
-    for ask in (
+    registry._session = Server(data)  # type: ignore[assignment]
+    questions: list[Callable[[], Awaitable[object]]] = [
         lambda: registry.schema(SchemaId(7)),
         lambda: registry.versions(SUBJECT),
         registry.subjects,
         lambda: registry.publish(SUBJECT, schema_samples()[0].decode()),
-    ):
-        registry._session = Server(data)  # type: ignore[assignment]
-        try:
-            found.append(await ask())
-        except http().refusals:
-            continue
-    return bool(found)
+    ]
+    await questions[crc32(data) % len(questions)]()
+    return True
 
 
 def read_answers(data: bytes) -> bool:
@@ -121,7 +118,7 @@ def http() -> Target:
     cases += [status + body for status in statuses for body in bodies[2:6]]
     odd = [{"version": each, "id": each, "schema": text} for each in ([], 2**70, -1, "1", None, 1.5, True)]
     cases += [SEPARATOR.join([b"200 [1]", b"200 " + json.dumps(each).encode()]) for each in odd]
-    return Target(read_answers, samples, cases=cases, mutators=[in_body, in_body, in_body, *BINARY[:4]], short=300)
+    return Target(read_answers, samples, cases=cases, mutators=[in_body, in_body, in_body, *BINARY[:4]], short=500)
 
 
 def in_body(random: Random, data: bytes) -> bytes:

@@ -56,7 +56,7 @@ TOKENS = (
 )
 
 
-CHECKED = 50
+CHECKED = 300
 """Of so many inputs one is checked against the register's rules too, which takes fifty times as long as to read it."""
 
 
