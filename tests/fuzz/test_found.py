@@ -121,6 +121,16 @@ PARKED = {
         "captured-row",
         payload(b"UPSERT", b"row", b'{"m":1,"row":{"a":"\\ud800"}}'),
     ),
+    "a captured row whose id has no hyphens": (
+        "captured-row",
+        rows.told(
+            rows.KEY,
+            rows.EVENT.replace(b"-", b""),
+            b"UPSERT",
+            b"row",
+            rows.packed(1, json.dumps({name: rows.person(1)[name] for name in rows.FIELDS})),
+        ),
+    ),
     "a captured row whose id is none": (
         "captured-row",
         rows.told(
