@@ -1,9 +1,10 @@
-"""Record batches as they come from the broker, for who reads many records at once.
+"""Record batches as they come from the broker, unpacked within bounds.
 
-aiokafka's consumer makes an object of each record before it hands it out: a quarter of all the time that a replica's
-fill took. ``by_batches`` has it hand out a ``Run`` for each batch instead; assignment, positions, leaders and retries
-stay the client's own. It has no public way to that, so this holds on to four private names of ``Fetcher`` and
-``FetchResult``, which ``tests/integration/test_batches.py`` holds to the records that the plain consumer gives.
+aiokafka unpacks whatever a batch claims to hold, and makes an object of each record before it hands it out: a quarter
+of all the time that a replica's fill took. ``bounded`` has a consumer's batches unpacked here, and ``by_batches``
+has it hand out a ``Run`` for each; assignment, positions, leaders and retries stay the client's own. It has no public
+way to that, so this holds on to four private names of ``Fetcher`` and ``FetchResult``, which
+``tests/integration/test_batches.py`` holds to the records that the plain consumer gives.
 """
 
 import struct
@@ -17,7 +18,8 @@ from aiokafka.record.util import calc_crc32c
 
 from bus.compression import Unpackable, unpacked
 from bus.errors import RecordsUnreadable
-from bus.records import LEAST_BYTES, Records, Run
+from bus.records import LEAST_BYTES, Record, Records, Run
+from bus.unreadable import stand_in
 
 # base offset, length, leader epoch, magic, crc, attributes, last offset delta, base timestamp, max timestamp,
 # producer id, producer epoch, base sequence, count (Kafka protocol guide, "Record Batch")
@@ -30,27 +32,36 @@ _CONTROL_KEY = struct.Struct(">hh")  # version, type
 _ABORT = 0
 
 
-def by_batches(consumer: AIOKafkaConsumer) -> "Hearing":
-    """Have ``getmany`` give a list of ``Run`` a partition: for a read_committed consumer with nothing assigned yet.
+def bounded(consumer: AIOKafkaConsumer) -> None:
+    """Have ``getmany`` give records unpacked here: for a consumer that was started, with nothing assigned yet.
 
-    ``max_records`` then counts runs, ``position()`` moves a batch at a time. A batch that does not have the sum it was
-    sent with raises CorruptRecordException.
+    A batch that cannot be taken apart is one record that says so (``bus.unreadable``). One that does not have the sum
+    it was sent with raises CorruptRecordException.
     """
     fetcher = consumer._fetcher  # noqa: SLF001
-    client, process = fetcher._client, fetcher._proc_fetch_request  # noqa: SLF001
-    heard = Hearing(client)
-    fetcher._client = heard  # noqa: SLF001
+    process = fetcher._proc_fetch_request  # noqa: SLF001
+    heard = fetcher._client = Hearing(fetcher._client)  # noqa: SLF001
 
     async def proc_fetch_request(assignment: Any, node_id: int, request: Any) -> bool:
         wake: bool = await process(assignment, node_id, request)
         for at, (aborted, data) in heard.of(node_id).items():
             result = fetcher._records.get(at)  # noqa: SLF001
             records = getattr(result, "_partition_records", None)
-            if records is not None and not isinstance(records, Runs):
-                result._partition_records = Runs(at, data, aborted, records.next_fetch_offset)  # noqa: SLF001
+            if records is not None and not isinstance(records, Runs | OneByOne):
+                runs = Runs(at, data, aborted, records.next_fetch_offset)
+                result._partition_records = runs if heard.by_batches else OneByOne(runs)  # noqa: SLF001
         return wake
 
     fetcher._proc_fetch_request = proc_fetch_request  # noqa: SLF001
+
+
+def by_batches(consumer: AIOKafkaConsumer) -> "Hearing":
+    """Have ``getmany`` give a list of ``Run`` a partition: for a bounded consumer with nothing assigned yet.
+
+    ``max_records`` then counts runs, ``position()`` moves a batch at a time.
+    """
+    heard: Hearing = consumer._fetcher._client  # noqa: SLF001
+    heard.by_batches = True
     return heard
 
 
@@ -59,6 +70,7 @@ class Hearing:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.by_batches = False
         self._answers: dict[int, Any] = {}
         self._heard_at = time.monotonic()
 
@@ -87,7 +99,10 @@ class Hearing:
 
 
 class Runs:
-    """Iterates over the committed runs of one answer, in order; what aiokafka calls partition records."""
+    """Iterates over the runs of one answer, in order, without aborted ones; what aiokafka calls partition records.
+
+    To who reads uncommitted ones too, a broker names no aborted ones.
+    """
 
     def __init__(self, at: TopicPartition, data: bytes, aborted: Sequence[tuple[int, int]], offset: int) -> None:
         self._at, self._data = at, memoryview(data)
@@ -112,7 +127,7 @@ class Runs:
             wanted = base_offset + last >= self._since and self._committed(header, batch)
             self.next_fetch_offset = max(base_offset + last + 1, self._since)
             if wanted:
-                yield self._run(header, batch)
+                yield self._taken(header, batch)
 
     def _committed(self, header: Sequence[int], batch: memoryview) -> bool:
         """Whether these are records that a read_committed reader gets; notes what a control batch says."""
@@ -125,6 +140,16 @@ class Runs:
             return False
         return not (attributes & _TRANSACTIONAL and producer_id in self._aborting)
 
+    def _taken(self, header: Sequence[int], batch: memoryview) -> Run:
+        """The batch, or one record that stands for it."""
+        try:
+            return self._run(header, batch)
+        except RecordsUnreadable as error:
+            base_offset, last = header[0], header[6]
+            later = max(self._since - base_offset, 0)
+            data = stand_in(str(error), bytes(batch), later=later, through=base_offset + last)
+            return self._run_of(header, 1, data)
+
     def _run(self, header: Sequence[int], batch: memoryview) -> Run:
         attributes, count = header[5], header[12]
         try:
@@ -133,6 +158,10 @@ class Runs:
             raise self._unreadable(header, str(error)) from error
         if not 0 <= count * LEAST_BYTES <= len(data):
             raise self._unreadable(header, f"{count} records in {len(data)} bytes")
+        return self._run_of(header, count, data)
+
+    def _run_of(self, header: Sequence[int], count: int, data: bytes) -> Run:
+        attributes = header[5]
         return Run(
             topic=self._at.topic,
             partition=self._at.partition,
@@ -146,6 +175,30 @@ class Runs:
 
     def _unreadable(self, header: Sequence[int], why: str) -> RecordsUnreadable:
         return RecordsUnreadable(f"{self._at.topic} {self._at.partition}: the batch at offset {header[0]}: {why}")
+
+
+class OneByOne:
+    """Iterates over the records of runs."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self.next_fetch_offset = runs.next_fetch_offset
+        """Behind the last record that was given, or the batches that were skipped."""
+        self._records = self._unpack()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Record:
+        return next(self._records)
+
+    def _unpack(self) -> Iterator[Record]:
+        for run in self._runs:
+            for record in Records.of([run]):
+                self.next_fetch_offset = record.offset + 1
+                yield record
+            self.next_fetch_offset = self._runs.next_fetch_offset
+        self.next_fetch_offset = self._runs.next_fetch_offset
 
 
 def _batches(data: memoryview) -> Iterator[memoryview]:

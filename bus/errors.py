@@ -17,7 +17,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── DatabaseUnavailable
-    │   ├── RecordsUnreadable   a batch of a topic is damaged, or no producer's; its register waits
+    │   ├── RecordsUnreadable   what a broker itself wrote is damaged; its register waits
     │   ├── ParkedFull          parked events wait for the dead-letter topic, no more may
     │   ├── StateInUse          another run on this machine holds an adapter's state
     │   └── PortTaken           (not retriable)
@@ -30,6 +30,7 @@
     └── EventRefused            one event cannot be applied: parked
         ├── WireInvalid
         ├── SchemaUnknown
+        ├── BatchUnreadable     a whole record batch, as one
         ├── BodyInvalid
         ├── KeyMismatch
         └── OwnerWrong
@@ -121,9 +122,9 @@ class ParkedFull(Unavailable):
 
 
 class RecordsUnreadable(Unavailable):
-    """A record batch that cannot be taken apart. Nothing of it is passed over; the register waits, others go on.
+    """A control batch that says nothing, or bytes that are no records. Of a producer's batch see BatchUnreadable.
 
-    Damage on the way heals by fetching again. A batch that no producer writes has to be deleted from its topic.
+    Damage on the way heals by fetching again; nothing is passed over.
     """
 
     reason = "records_unreadable"
@@ -196,6 +197,12 @@ class SchemaUnknown(EventRefused):
     """The registry has no schema with this id."""
 
     reason = "schema_unknown"
+
+
+class BatchUnreadable(EventRefused):
+    """A record batch that unpacks to more than it may, or to no records. It is parked as one, with its bytes."""
+
+    reason = "batch_unreadable"
 
 
 class BodyInvalid(EventRefused):

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError as LibraryError
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
+from bus.batches import bounded
 from bus.errors import BrokerUnavailable, Fenced
 from bus.settings import KafkaSettings
 
@@ -105,7 +106,10 @@ async def _give_up(client: AIOKafkaProducer) -> None:
 
 @asynccontextmanager
 async def consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A read_committed consumer, started, that commits no offsets: positions live beside the rows."""
+    """A read_committed consumer, started, that commits no offsets: positions live beside the rows.
+
+    What it fetches is unpacked within bounds.
+    """
     client = AIOKafkaConsumer(
         **_common(settings),
         **{
@@ -118,6 +122,7 @@ async def consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIO
     try:
         with told_plainly(settings):
             await client.start()
+        bounded(client)
         yield client
     finally:
         await _leave(client)

@@ -10,8 +10,9 @@ Source: Kafka protocol guide, "Record Batch"; Avro 1.12, "Binary Encoding".
 """
 
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from polars.exceptions import PanicException
 from bus.avro_file import file_header, one_block
 from bus.errors import RecordsUnreadable
 from bus.names import TopicName
+from bus.unreadable import stand_in
 
 COLUMNS = {
     "topic": pl.String(),
@@ -78,16 +80,13 @@ class Records:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> Self:
-        """Raises RecordsUnreadable for bytes that no producer writes."""
+        """Of a run whose bytes are no records, one that stands for it (``bus.unreadable``)."""
         if not runs:
             return cls(pl.DataFrame(schema=COLUMNS))
         try:
             frame = _read(runs) if sum(run.count for run in runs) > FEW else _walked(runs)
-        except (ValueError, IndexError) as error:
-            first = runs[0]
-            raise RecordsUnreadable(
-                f"{first.topic} {first.partition}: records from offset {first.base_offset} on are not in Kafka's format"
-            ) from error
+        except (ValueError, IndexError):
+            frame = _walked(map(_walkable, runs))
         if any(run.since > run.base_offset for run in runs):
             frame = frame.filter(pl.col("offset") >= pl.col("since"))
         return cls(frame.drop("since"))
@@ -104,7 +103,15 @@ class Records:
 
 def _record(row: tuple[Any, ...]) -> Record:
     topic, partition, offset, timestamp, key, value, headers = row
-    return Record(topic, partition, offset, timestamp, key, value, read_headers(headers))
+    return Record(topic, partition, offset, timestamp, key, value, _headers_or_none(headers))
+
+
+def _headers_or_none(data: bytes) -> tuple[tuple[str, bytes | None], ...]:
+    """Without headers, an event is read all the same and a tombstone is refused."""
+    try:
+        return read_headers(data)
+    except RecordsUnreadable:
+        return ()
 
 
 def read_headers(data: bytes) -> tuple[tuple[str, bytes | None], ...]:
@@ -209,6 +216,18 @@ def _lengths_size(raw: pl.DataFrame) -> int:
 def _walked(runs: Iterable[Run]) -> pl.DataFrame:
     rows = [(run.topic, run.partition, *row, run.since) for run in runs for row in _walk(run)]
     return pl.DataFrame(rows, schema={**COLUMNS, "since": pl.Int64()}, orient="row")
+
+
+def _walkable(run: Run) -> Run:
+    """The run, or one record in its place."""
+    try:
+        deque(_walk(run), maxlen=0)
+    except (ValueError, IndexError):
+        why = f"{run.topic} {run.partition}: records from offset {run.base_offset} on are not in Kafka's format"
+        later = max(run.since - run.base_offset, 0)
+        data = stand_in(why, run.data, later=later, through=run.base_offset + max(run.count, 1) - 1)
+        return replace(run, count=1, data=data)
+    return run
 
 
 def _walk(run: Run) -> Iterator[tuple[int, int, bytes | None, bytes | None, bytes]]:

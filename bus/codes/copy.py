@@ -4,12 +4,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from bus.codes.book import OPTIONAL
 from bus.errors import ConfigInvalid, PathUnwritable
 from bus.names import RegisterName, TopicName
+
+DAYS = ("valid_from", "valid_to")
+TEXTS = ("code", "name", *OPTIONAL, *DAYS)
+FIRST_DAY = date.min.isoformat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +50,26 @@ def keep(directory: Path, copy: Copy) -> None:
 def _load(file: Path, topic: TopicName) -> Copy | None:
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        found = Copy(**{**raw, "read_at": datetime.fromisoformat(raw["read_at"]), "states": tuple(raw["states"])})
+        states = tuple(map(_state, raw["states"]))
+        found = Copy(**{**raw, "read_at": datetime.fromisoformat(raw["read_at"]), "states": states})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigInvalid(
             f"{file}: no copy of a code list; delete it, and it is read from its topic again"
         ) from error
     return found if found.topic == topic else None
+
+
+def _state(told: Any) -> Mapping[str, Any]:
+    """Raises ValueError, TypeError for what no code register holds."""
+    if not isinstance(told, dict) or None in (told.get("code"), told.get("name")):
+        raise TypeError("no code, or no name")
+    if any(not isinstance(told.get(name), str | None) for name in TEXTS):
+        raise TypeError("a number or a list in the place of a text")
+    for day in DAYS:
+        date.fromisoformat(FIRST_DAY if told.get(day) is None else told[day])
+    return told
 
 
 def _file(directory: Path, topic: TopicName) -> Path:

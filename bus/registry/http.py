@@ -4,7 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -14,19 +14,27 @@ from yarl import URL
 from bus.errors import ConfigInvalid, RegistryUnavailable, SchemaIncompatible, SchemaUnknown
 from bus.names import SchemaId
 from bus.registry.base import Registered, Schema
-from bus.registry.records import record_schema
+from bus.registry.records import MAX_ID, record_schema
 from bus.registry.releasing import settled
 from bus.settings import RegistrySettings
 
 TIMEOUT_SECONDS = 5.0
 """For one answer; a registry answers from memory."""
 ATTEMPTS = 3
+MOST_BYTES = 16 << 20
+"""Of one answer; the largest schema of ours has 20 KB, and a registry's list of subjects some."""
+CHUNK_BYTES = 1 << 16
+MOST_VERSIONS = 10_000
+"""Of one subject: each is asked for by itself."""
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 # Error codes of Confluent's API; a 404 without one comes from something that is no registry.
 SUBJECT_UNKNOWN = 40401
 VERSION_UNKNOWN = 40402
 SCHEMA_UNKNOWN = 40403
+
+
+T = TypeVar("T", int, str)
 
 
 class _Away(Exception):
@@ -50,10 +58,11 @@ class HttpRegistry:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        headers = {"Accept": MEDIA_TYPE}
+        headers = {"Accept": MEDIA_TYPE, "Accept-Encoding": "identity"}  # packed, its size would have no bound
         if self._username:
             headers["Authorization"] = basic_auth(self._username, self._password or "")
-        session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), headers=headers)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        session = aiohttp.ClientSession(timeout=timeout, headers=headers, auto_decompress=False)
         self._session = await self._held.enter_async_context(session)
         return self
 
@@ -77,12 +86,14 @@ class HttpRegistry:
         return found
 
     async def versions(self, avro_subject: str) -> tuple[Registered, ...]:
-        numbers = await self._get(f"/subjects/{_quoted(avro_subject)}/versions", SUBJECT_UNKNOWN)
-        found = [await self._version(avro_subject, number) for number in sorted(numbers or ())]
+        numbers = await self._list(f"/subjects/{_quoted(avro_subject)}/versions", int)
+        if len(numbers) > MOST_VERSIONS:
+            raise self._stranger(f"{len(numbers)} versions of one subject")
+        found = [await self._version(avro_subject, number) for number in sorted(numbers)]
         return tuple(release for release in found if release is not None)
 
     async def subjects(self) -> tuple[str, ...]:
-        return tuple(sorted(await self._get("/subjects", SUBJECT_UNKNOWN) or ()))
+        return tuple(sorted(await self._list("/subjects", str)))
 
     async def publish(self, avro_subject: str, text: str) -> Registered:
         """Release after our own check; the server may hold rules of its own besides, and then refuses."""
@@ -101,7 +112,19 @@ class HttpRegistry:
         )
         if answer is None or not _is_avro(answer) or record_schema(_text(answer)) is None:
             return None
-        return Registered(avro_subject, int(answer["version"]), SchemaId(answer["id"]), _text(answer))
+        version, schema_id = answer.get("version"), answer.get("id")
+        if not (_is_number(version) and _is_number(schema_id)):
+            raise self._stranger("a release without version or id")
+        return Registered(avro_subject, version, SchemaId(schema_id), _text(answer))
+
+    async def _list(self, path: str, kind: type[T]) -> list[T]:
+        """Empty where the registry knows no such subject."""
+        found = await self._get(path, SUBJECT_UNKNOWN)
+        if found is None:
+            return []
+        if not isinstance(found, list) or any(type(each) is not kind for each in found):
+            raise self._stranger(f"no list of {kind.__name__}")
+        return found
 
     async def _get(self, path: str, *unknown: int) -> Any:
         """The answer; None where the registry itself says with one of these codes that there is no such thing."""
@@ -127,7 +150,7 @@ class HttpRegistry:
         sent = json.dumps(body).encode() if body else None
         try:
             async with self._session.request(method, url, data=sent, headers={"Content-Type": MEDIA_TYPE}) as response:
-                content = await response.read()
+                content = await _content(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _Away(str(error) or "no answer in time") from error
         if response.status >= 500 or response.status == 429:
@@ -146,8 +169,11 @@ class HttpRegistry:
             )
         if status in {409, 422}:
             raise SchemaIncompatible(f"registry {self.address} refuses the schema: {_said(answer)}")
-        raise RegistryUnavailable(
-            f"registry {self.address}: HTTP {status}, not an answer of Confluent's API; check the URL's path "
+        raise self._stranger(f"HTTP {status}")
+
+    def _stranger(self, told: str) -> RegistryUnavailable:
+        return RegistryUnavailable(
+            f"registry {self.address}: {told}, not an answer of Confluent's API; check the URL's path "
             "(Apicurio's is /apis/ccompat/v7)",
         )
 
@@ -157,11 +183,25 @@ def basic_auth(username: str, password: str) -> str:
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode()
 
 
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    """Of an answer that is too long, none: it is none of a registry's."""
+    found = bytearray()
+    async for part in response.content.iter_chunked(CHUNK_BYTES):
+        found += part
+        if len(found) > MOST_BYTES:
+            return b""
+    return bytes(found)
+
+
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_ID
 
 
 def _said(answer: Any) -> str:

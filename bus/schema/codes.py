@@ -113,7 +113,7 @@ def _read(file: Traversable, folder: Traversable) -> CodeList:
             raise CatalogInvalid(f"{file.name}: code {twice} is in force twice; end one of its entries with valid_to")
         name, place = file.name.removesuffix(".toml"), f"schemas/codes/{file.name}"
         return CodeList(name, raw["title"], raw["title_vi"], raw["source"], entries, frozenset(current), place)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, csv.Error, UnicodeDecodeError, OSError) as error:
         raise CatalogInvalid(f"{file.name}: cannot be read: {error}") from error
     except KeyError as error:
         raise CatalogInvalid(f"{file.name}: {error.args[0]} is missing") from error

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import polars as pl
 
-from bus import codec, wire
+from bus import codec, unreadable, wire
 from bus.catalog import Register
-from bus.errors import BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, SchemaUnknown
+from bus.errors import BatchUnreadable, BodyInvalid, EventRefused, KeyMismatch, OwnerWrong, SchemaUnknown
 from bus.event import MARKER_KEY, Event, Op
 from bus.headers import read_tombstone
 from bus.names import SchemaId, TopicName
@@ -90,13 +90,14 @@ def _row(reading: Reading, readers: Mapping[SchemaId, codec.ParsedSchema], recor
 
 def _key(record: Record) -> str:
     try:
-        return bytes(record.key or b"").decode("utf-8", "strict") or _no_key()
+        return bytes(record.key or b"").decode("utf-8", "strict") or _no_key(record)
     except UnicodeDecodeError as error:
         raise KeyMismatch("record key is not UTF-8") from error
 
 
-def _no_key() -> str:
-    raise KeyMismatch("record has no key")
+def _no_key(record: Record) -> str:
+    why = unreadable.why(record.headers)
+    raise KeyMismatch("record has no key") if why is None else BatchUnreadable(why)
 
 
 def _tombstone(reading: Reading, record: Record, key: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ What cannot go out is given back with its reason; the agency's table keeps every
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from uuid import UUID
 
 import polars as pl
 
@@ -26,6 +25,7 @@ from producers.mapping import Cleaned, Mapping, counts
 from producers.outbox.relay.bulk import events
 from producers.outbox.relay.row import Row
 from producers.outbox.table import BYTES, JSON, ROW
+from producers.outbox.types import read_event_id
 from producers.release import Release
 
 REASON_LENGTH = 400
@@ -70,7 +70,7 @@ class Translator:
         groups: dict[int, list[tuple[Row, Cells]]] = defaultdict(list)
         for row in (Row._make(each) for each in rows if each[4] == ROW):
             try:
-                UUID(row.event_id.decode())
+                read_event_id(row.event_id)
                 number, cells = unpacked(row.payload)
             except StateInvalid as error:
                 reasons[row.seq] = str(error)

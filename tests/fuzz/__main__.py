@@ -21,6 +21,7 @@ def main(
     reader: Annotated[list[str] | None, typer.Option(help=f"Only these: {NAMES}.")] = None,
     inputs: Annotated[int, typer.Option(min=1, help="For each reader.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same inputs.")] = 1,
+    start: Annotated[int, typer.Option(min=0, help="Number of the first: goes on where a run was broken off.")] = 0,
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
     output: Annotated[Path, typer.Option()] = Path("build/fuzz.json"),
 ) -> None:
@@ -35,11 +36,14 @@ def main(
             seed,
             processes,
             lambda name, done, wanted: status.update(f"{name}: {done:,} of {wanted:,}"),
+            first=start,
         )
     seconds = time.perf_counter() - began
     console.print(_table(report))
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({"seed": seed, "seconds": round(seconds, 1), "readers": report}, indent=1))
+    output.write_text(
+        json.dumps({"seed": seed, "start": start, "seconds": round(seconds, 1), "readers": report}, indent=1)
+    )
     findings = [(name, each) for name, told in report.items() for each in told["findings"]]
     for name, each in findings:
         console.print(f"[red]{name}[/]: {each['what']} (seed {each['seed']}, input {each['number']})", highlight=False)

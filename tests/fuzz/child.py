@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ MB = 1 << 20
 ROOT = str(Path(__file__).parents[2])
 SMALLER_SECONDS = 2.0
 MOST_FINDINGS = 20
+TOGETHER = 100
+"""Inputs that a reader of many takes at once."""
 
 
 def main() -> None:
@@ -51,41 +54,81 @@ def tried(name: str, seed: int, start: int, count: int, place: mmap.mmap) -> dic
     target.read(target.samples[0])  # so that what is made once is made before memory is measured
     limit_memory()
     forget_peak()
-    began, slowest, outcomes = time.perf_counter(), 0.0, {True: 0, False: 0}
-    found: dict[str, dict[str, Any]] = {}
-    peak = peak_kib()
-    for number in range(start, start + count):
-        data = target.input(seed, number)
-        struct.pack_into("<q", place, 0, number)
+    tally = Tally(target)
+    began, peak = time.perf_counter(), peak_kib()
+    for numbers in packs(target, start, count):
+        inputs = [target.input(seed, number) for number in numbers]
+        struct.pack_into("<q", place, 0, numbers[0])
         signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-        at = time.thread_time()
-        try:
-            outcomes[target.read(data)] += 1
-        except target.refusals:
-            outcomes[False] += 1
-        except BaseException as error:  # noqa: BLE001 - everything else is what is looked for
-            signal.setitimer(signal.ITIMER_PROF, 0)  # telling of it is none of the reader's time
-            told = signature(error)
-            if told not in found and len(found) < MOST_FINDINGS:
-                small = smaller(target, data, told)
-                found[told] = {"what": told, "trace": trace(error), "number": number, "input": small.hex()}
-        slowest = max(slowest, time.thread_time() - at)
+        if len(inputs) == 1 or not tally.together(inputs):
+            for number, data in zip(numbers, inputs, strict=True):
+                struct.pack_into("<q", place, 0, number)
+                signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
+                tally.alone(number, data)
         now = peak_kib()
         if now - peak > GROWTH_MB * 1024:
-            what = f"memory: {(now - peak) // 1024} MB"
-            found.setdefault(what, {"what": what, "trace": "", "number": number, "input": data[:100_000].hex()})
+            tally.find(f"memory: {(now - peak) // 1024} MB", "", numbers[0], inputs[0][:100_000])
         peak = max(peak, now)
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
     return {
         "inputs": count,
-        "parsed": outcomes[True],
-        "refused": outcomes[False],
+        "parsed": tally.outcomes[True],
+        "refused": tally.outcomes[False],
         "seconds": time.perf_counter() - began,
-        "slowest_ms": slowest * 1000,
-        "findings": list(found.values()),
+        "slowest_ms": tally.slowest * 1000,
+        "findings": list(tally.found.values()),
     }
+
+
+def packs(target: Target, start: int, count: int) -> Iterator[range]:
+    """Numbers of inputs that are tried at once: hostile ones each by itself."""
+    at, end = start, start + count
+    while at < end:
+        size = 1 if target.read_many is None or at < len(target.cases) else TOGETHER
+        yield range(at, min(at + size, end))
+        at += size
+
+
+class Tally:
+    """What came of a job's inputs."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.outcomes = {True: 0, False: 0}
+        self.found: dict[str, dict[str, Any]] = {}
+        self.slowest = 0.0
+        """Seconds of processor time, for one input."""
+
+    def together(self, inputs: Sequence[bytes]) -> bool:
+        """Whether a pack was read without a finding; else each of it has to be looked at."""
+        assert self._target.read_many is not None
+        at = time.thread_time()
+        try:
+            taken = self._target.read_many(inputs)
+        except Exception:  # noqa: BLE001 - whichever it is shows when each is read alone
+            return False
+        self.outcomes[True] += taken
+        self.outcomes[False] += len(inputs) - taken
+        self.slowest = max(self.slowest, (time.thread_time() - at) / len(inputs))
+        return True
+
+    def alone(self, number: int, data: bytes) -> None:
+        at = time.thread_time()
+        try:
+            self.outcomes[self._target.read(data)] += 1
+        except self._target.refusals:
+            self.outcomes[False] += 1
+        except BaseException as error:  # noqa: BLE001 - everything else is what is looked for
+            signal.setitimer(signal.ITIMER_PROF, 0)  # telling of it is none of the reader's time
+            told = signature(error)
+            if told not in self.found and len(self.found) < MOST_FINDINGS:
+                self.find(told, trace(error), number, smaller(self._target, data, told))
+        self.slowest = max(self.slowest, time.thread_time() - at)
+
+    def find(self, told: str, traced: str, number: int, data: bytes) -> None:
+        self.found.setdefault(told, {"what": told, "trace": traced, "number": number, "input": data.hex()})
 
 
 def limit_memory() -> None:

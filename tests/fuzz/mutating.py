@@ -112,10 +112,9 @@ def lines_changed(random: Random, data: bytes) -> bytes:
 
 
 def number_changed(random: Random, data: bytes) -> bytes:
-    found = list(NUMBER.finditer(data))
-    if not found:
+    at = NUMBER.search(data, _place(random, data)) or NUMBER.search(data)
+    if at is None:
         return data
-    at = random.choice(found)
     digits = random.choice((str(random.choice(EXTREME)), "9" * 30, "9" * 5_000, "1e999", "0x7f", "-0"))
     return data[: at.start()] + digits.encode() + data[at.end() :]
 

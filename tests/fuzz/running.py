@@ -21,11 +21,16 @@ Report = dict[str, dict[str, Any]]
 
 
 def run(
-    wanted: dict[str, int], seed: int, processes: int, told: Callable[[str, int, int], None] = lambda *_: None
+    wanted: dict[str, int],
+    seed: int,
+    processes: int,
+    told: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    first: int = 0,
 ) -> Report:
-    """Try so many inputs on each reader; ``told`` hears reader, inputs done and inputs wanted."""
+    """Try so many inputs on each reader, from this number on; ``told`` hears reader, inputs done and inputs wanted."""
     report: Report = {name: dict.fromkeys(SUMMED, 0) | {"slowest_ms": 0.0, "findings": []} for name in wanted}
-    jobs = deque(_jobs(wanted, seed))
+    jobs = deque(_jobs(wanted, seed, first))
     lock = threading.Lock()
 
     def take_in(name: str, answer: dict[str, Any]) -> None:
@@ -51,12 +56,12 @@ def run(
     return report
 
 
-def _jobs(wanted: dict[str, int], seed: int) -> Iterable[dict[str, Any]]:
+def _jobs(wanted: dict[str, int], seed: int, first: int) -> Iterable[dict[str, Any]]:
     """Slices of all readers in turn, so that a run that is broken off has tried each."""
     for start in range(0, max(wanted.values(), default=0), SLICE):
         for name, count in wanted.items():
             if start < count:
-                yield {"reader": name, "seed": seed, "start": start, "count": min(SLICE, count - start)}
+                yield {"reader": name, "seed": seed, "start": first + start, "count": min(SLICE, count - start)}
 
 
 def _work(jobs: "deque[dict[str, Any]]", take_in: Callable[[str, dict[str, Any]], None]) -> None:
@@ -70,10 +75,9 @@ def _work(jobs: "deque[dict[str, Any]]", take_in: Callable[[str, dict[str, Any]]
             child = child or _Child()
             answer = child.asked(job)
             if answer is None:
-                answer, rest = child.autopsy(job)
+                answer, others = child.autopsy(job)
                 child = None
-                if rest["count"]:
-                    jobs.appendleft(rest)
+                jobs.extendleft(each for each in others if each["count"])
             take_in(job["reader"], answer)
     finally:
         if child is not None:
@@ -110,18 +114,19 @@ class _Child:
         answer = self._process.stdout.readline()
         return json.loads(answer) if answer else None
 
-    def autopsy(self, job: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is known of a job that killed its process, and what is left of it."""
+    def autopsy(self, job: dict[str, Any]) -> tuple[dict[str, Any], Iterable[dict[str, Any]]]:
+        """What is known of the input that killed its process, and the job before and behind it: its answer is lost."""
         code = self._process.wait()
         (number,) = struct.unpack("<q", Path(self._place.name).read_bytes())
         self.close()
         number = max(number, job["start"])
-        done = number + 1 - job["start"]
+        before = number - job["start"]
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
         what = "hang" if -code in (signal.SIGPROF, signal.SIGALRM) else "crash"
         finding = {"what": f"{what}: {how} at input {number}", "trace": "", "number": number, "input": ""}
-        answer = dict.fromkeys(SUMMED, 0) | {"inputs": done, "slowest_ms": 0.0, "findings": [finding]}
-        return answer, {**job, "start": number + 1, "count": job["count"] - done}
+        answer = dict.fromkeys(SUMMED, 0) | {"inputs": 1, "slowest_ms": 0.0, "findings": [finding]}
+        behind = {**job, "start": number + 1, "count": job["count"] - before - 1}
+        return answer, ({**job, "count": before}, behind)
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):

@@ -29,6 +29,8 @@ class Target:
     cpu_seconds: float = 3.0
     short: int = 2_000
     """Inputs in the test command."""
+    read_many: Callable[[Sequence[bytes]], int] | None = None
+    """Many at once, for readers whose set-up costs more than an input; how many were taken. Raises nothing at all."""
 
     def input(self, seed: int, number: int) -> bytes:
         if number < len(self.cases):

@@ -38,6 +38,21 @@ def test_the_same_seed_makes_the_same_inputs_and_another_others() -> None:
     assert [target.input(1, number) for number in range(50)] != [target.input(2, number) for number in range(50)]
 
 
+def test_a_run_that_was_broken_off_goes_on_with_the_number_after() -> None:
+    rest = run({"broken": 5}, seed=1, processes=1, first=4)["broken"]
+    assert [each["number"] for each in rest["findings"]] == [4], (
+        "those before, which hang and crash, are not tried again"
+    )
+    assert (rest["inputs"], rest["refused"]) == (5, 1)
+
+
+def test_a_pack_that_is_not_read_is_looked_at_one_by_one() -> None:
+    told = run({"broken-many": 250}, seed=1, processes=1, first=800)["broken-many"]
+    assert [each["number"] for each in told["findings"]] == [886], "and the like of it, 918, is told once"
+    assert told["findings"][0]["what"].startswith("KeyError")
+    assert (told["inputs"], told["parsed"], told["refused"]) == (250, 248, 0)
+
+
 def test_the_command_writes_what_it_found(tmp_path: Path) -> None:
     out = tmp_path / "fuzz.json"
     command = [sys.executable, "-m", "tests.fuzz", "--reader", "wire", "--inputs", "300", "--output", str(out)]

@@ -2,8 +2,11 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from random import Random
+from zlib import crc32
 
 import polars as pl
 
@@ -95,7 +98,20 @@ def read_rows(register: str, data: bytes) -> bool:
 
 
 def rows(register: str) -> Target:
-    return Target(lambda data: read_rows(register, data), values(register), cases=hostile(register))
+    return Target(
+        lambda data: read_rows(register, data),
+        values(register),
+        cases=hostile(register),
+        read_many=lambda inputs: read_rows_together(register, inputs),
+    )
+
+
+def read_rows_together(register: str, inputs: Sequence[bytes]) -> int:
+    topic, key = next(iter(reading(register).sources)), _key(register)
+    records = [Record(topic, 0, place, 1, key, data, ()) for place, data in enumerate(inputs)]
+    decoded = decode_rows(reading(register), enumerate(records))
+    assert decoded.events.height + len(decoded.parked) == len(inputs)
+    return int(decoded.events.height)
 
 
 def packed(parts: list[bytes]) -> bytes:
@@ -141,11 +157,23 @@ def columns(register: str) -> Target:
     cases = [packed([*sound * 8, each, *sound * 8]) for each in hostile(register)]
     return Target(
         lambda data: read_columns(register, data, decoder),
-        [packed(sound * count) for count in (1, 6)],
+        [packed(sound * count) for count in (1, 1, 5)],
         cases=cases,
         mutators=[parts_changed],
-        short=300,
+        short=600,
+        read_many=lambda inputs: read_columns_together(register, inputs, decoder),
     )
+
+
+def read_columns_together(register: str, inputs: Sequence[bytes], decoder: ColumnDecoder) -> int:
+    """The messages of all as one batch; an input is taken where none of its own is parked."""
+    sizes = [len(unpacked(data)) for data in inputs]
+    parts = [part for data in inputs for part in unpacked(data)]
+    decoded = decoder.decode(reading(register), as_records(register, parts))
+    assert decoded.events.height + len(decoded.parked) == len(parts)
+    parked = {each.offset for each in decoded.parked}
+    starts = accumulate(sizes, initial=0)
+    return sum(parked.isdisjoint(range(start, start + size)) for start, size in zip(starts, sizes, strict=False))
 
 
 def deep(kind: str, levels: int) -> bytes:
@@ -221,8 +249,17 @@ def read_stranger(data: bytes, bodies: list[bytes]) -> bool:
     return True
 
 
+def random_of(data: bytes) -> Random:
+    """Draws that hang on the input alone."""
+    return Random(crc32(data))  # noqa: S311 - test data
+
+
 def strangers() -> Target:
     bodies = [each[5:] for each in values(IDENTITY)] + [bytes(60), b"\xff" * 9 + b"\x01" * 40, b"\x02" * 200]
     return Target(
-        lambda data: read_stranger(data, bodies), schema_samples(), cases=schema_cases(), mutators=JSON, short=400
+        lambda data: read_stranger(data, random_of(data).sample(bodies, 3)),
+        schema_samples(),
+        cases=schema_cases(),
+        mutators=JSON,
+        short=400,
     )

@@ -1,6 +1,8 @@
 """A reader with every fault there can be."""
 
 import os
+from collections.abc import Sequence
+from random import Random
 
 from bus.errors import WireInvalid
 from tests.fuzz.target import Target
@@ -28,3 +30,15 @@ def read(data: bytes) -> bool:
 
 def broken() -> Target:
     return Target(read, [b"yes", b"yes"], cases=[*CASES, b"no", b"an error"], cpu_seconds=1.0)
+
+
+def many() -> Target:
+    """The same, read many at once, of which few are not sound."""
+
+    def read_many(inputs: Sequence[bytes]) -> int:
+        return sum(map(read, inputs))
+
+    def dressed(random: Random, _data: bytes) -> bytes:
+        return b"an error" if random.random() < 0.001 else b"yes"
+
+    return Target(read, [b"yes"], dress=dressed, read_many=read_many)

@@ -1,8 +1,10 @@
 """Texts that people and other programs write: settings, catalogue, mappings, layouts, schemas, the schemas topic."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 from pydantic import BaseModel
 
@@ -24,7 +26,7 @@ from producers.inbox.settings import InboxSettings
 from producers.mapping import Mapping
 from producers.mapping.reading import read_mapping
 from producers.settings import PublisherSettings
-from tests.fuzz.mutating import JSON, TOML
+from tests.fuzz.mutating import JSON, TOML, text
 from tests.fuzz.target import Target
 from tests.fuzz.targets.avro import schema_cases, schema_samples
 from tests.producing import IDENTITY
@@ -160,7 +162,7 @@ def catalogue() -> Target:
         b'[topic_defaults]\npartitions = "x"',
         b"topic_defaults = 1",
     ]
-    return Target(read, [small, shipped], cases=[*DEEP, *odd], mutators=TOML, short=400)
+    return Target(read, [small, small, small, shipped], cases=[*DEEP, *odd], mutators=TOML, short=400)
 
 
 def _mapping_of(data: bytes) -> Any:
@@ -197,6 +199,22 @@ def code_lists() -> Target:
         return read_codes(cast("Any", Text(data)), cast("Any", Text(data))).entries is not None
 
     return Target(read, [CODES], cases=cases, mutators=TOML)
+
+
+def code_tables() -> Target:
+    """A code list whose codes stand in a table beside it."""
+    head = b'title = "T"\ntitle_vi = "T"\nsource = "none"\ntable = "codes.tsv"\n'
+    table = "code\tname\tname_vi\tvalid_from\tvalid_to\n01\tA\tĐ\t2025-07-01\t\n02\t\tB\t\t2030-01-01\n".encode()
+    cases = [b"", b"code", table * 2, table + b"\t" * 9_000, table + b"x" * 200_000, b"\xff", b"code\rname_vi\n\x00"]
+    cases += [table.replace(b"01\t", b"01\t\t\t\t\t\t\t"), table.replace(b"valid_to", b"valid_from"), b"\t\n1\t2"]
+
+    def read(data: bytes) -> bool:
+        with mock.patch.object(Text, "__truediv__", return_value=Text(data)):
+            return read_codes(cast("Any", Text(head)), cast("Any", Text(head))).entries is not None
+
+    return Target(
+        read, [table], cases=cases, mutators=text(b"\t", b"\n", b"\r", b'"', b"\x00", b"\xff", b"\xe2\x80\xa8")
+    )
 
 
 def schema_files() -> Target:
@@ -266,7 +284,18 @@ def schemas_topic() -> Target:
         ledger.next_release("city.resident.identity-value", texts[2])
         return not ledger.skipped
 
-    return Target(read, samples, cases=cases, mutators=JSON, short=500)
+    def read_many(inputs: Sequence[bytes]) -> int:
+        """One topic of them all."""
+        ledger = Ledger()
+        for key, value in (written[0], *map(_pair, inputs), written[1]):
+            ledger.add(key, value)
+        for subject in ledger.subjects():
+            for each in ledger.versions(subject):
+                assert ledger.schema(each.schema_id) is not None
+        ledger.next_release("city.resident.identity-value", texts[2])
+        return max(len(inputs) - sum(ledger.skipped.values()), 0)
+
+    return Target(read, samples, cases=cases, mutators=JSON, short=500, read_many=read_many)
 
 
 def _pair(data: bytes) -> tuple[bytes, bytes | None]:

@@ -2,7 +2,8 @@
 
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from random import Random
@@ -10,18 +11,21 @@ from typing import Any
 from zlib import crc32
 
 import openpyxl
+import polars as pl
 
 from bus.catalog import load_catalog
+from bus.errors import BusError
 from bus.names import AgencyCode
 from bus.schema.avsc import load_register
 from producers.filediff.check import check
 from producers.filediff.fixed import FixedReader
-from producers.filediff.header import check_header
+from producers.filediff.header import QUARANTINE_COLUMNS, check_header
 from producers.filediff.layout import layout_named
 from producers.filediff.lines import lines
 from producers.filediff.parse import parse
 from producers.filediff.reader import CsvReader, Reader
 from producers.filediff.sheet import SheetReader
+from producers.mapping import Mapping
 from tests.exports import as_csv, cell, people
 from tests.fuzz.mutating import BINARY, Mutator, mutated, text
 from tests.fuzz.target import Target
@@ -52,8 +56,8 @@ TOKENS = (
 )
 
 
-CHECKED = 6
-"""Of so many inputs one is checked against the register's rules too, which takes ten times as long as to read it."""
+CHECKED = 300
+"""Of so many inputs one is checked against the register's rules too, which takes fifty times as long as to read it."""
 
 
 def rows_of(reader: Reader, register: str, delimiter: str, data: bytes) -> bool:
@@ -122,6 +126,55 @@ def utf16() -> Target:
     return texts("utf-16", ",", [as_csv(ROWS)])
 
 
+MAPPED = {
+    "register": IDENTITY,
+    "source": {"encoding": "tcvn3"},
+    "fields": {
+        "personal_id": {"from": "ID", "rules": ["text"]},
+        "full_name": {"from": ["HO", "TEN"], "rules": ["text", "name"]},
+        "birth_date": {"from": "NGAY", "parse": "date"},
+        "sex": {"from": "GT", "codes": {"1": "male", "2": "female"}},
+        "status": {"from": "TT", "codes": {"1": "active"}, "default": "active"},
+    },
+}
+CELLS = "ID,HO,TEN,NGAY,GT,TT\n079085000001,NguyÔn,BÝch Ngäc,31/12/1985,1,1\n079185000002,TrÇn,An,1985,2,\n"
+
+
+def mapped() -> Target:
+    """An old system's export, its cells cleaned by a mapping."""
+    mapping = Mapping.of(MAPPED, load_register(IDENTITY)[-1], "mapping")
+
+    def frames(data: bytes) -> list[pl.DataFrame]:
+        reader = CsvReader(lines(io.BytesIO(data), "export", "utf-8"), "export", ",", rows=500)
+        return [chunk.cells for chunk in reader.chunks()]
+
+    def read(data: bytes) -> bool:
+        return all([mapping.apply(each).refused.is_empty() for each in frames(data)])  # noqa: C419 - all are cleaned
+
+    def read_many(inputs: Sequence[bytes]) -> int:
+        """Rows under the same header are cleaned at once, those under another not at all here."""
+        found = []
+        for data in inputs:
+            with suppress(BusError):
+                found += [each for each in frames(data) if each.columns == CELLS.splitlines()[0].split(",")]
+        refused = mapping.apply(pl.concat(found)).refused["row"].n_unique() if found else 0
+        return max(len(found) - refused, 0)
+
+    cases = [CELLS.encode() + b"\xc3\x90" * 9_000, b"ID\n1", CELLS.replace("1985", "9" * 5_000).encode(), b""]
+    return Target(
+        read, [CELLS.encode()], cases=cases, mutators=[*text(*TOKENS), *BINARY[:3]], short=200, read_many=read_many
+    )
+
+
+def quarantined() -> Target:
+    """Refused rows in the file that they were written to, fed in again."""
+    rows = as_csv(ROWS).splitlines(keepends=True)
+    head = ",".join(QUARANTINE_COLUMNS) + "," + rows[0]
+    return texts(
+        "utf-8", ",", [head + "".join(f"{n},full_name,rule,a name,{row}" for n, row in enumerate(rows[1:], 2))]
+    )
+
+
 LAYOUT = "personal_id:1:12,full_name:13:20,birth_date:33:10,birth_date_precision:43:5,sex:48:6,status:54:8"
 
 
@@ -134,8 +187,30 @@ def fixed() -> Target:
     def read(data: bytes) -> bool:
         return rows_of(FixedReader(io.BytesIO(data), "export", layout, rows=50), IDENTITY, ",", data)
 
+    def read_many(inputs: Sequence[bytes]) -> int:
+        """Short ones as one file, for a line is a row whatever stands before it; some by themselves, for their ends."""
+        plain = [data for number, data in enumerate(inputs) if len(data) < 20_000 and number % 10]
+        taken = sum(tried(read, data) for number, data in enumerate(inputs) if not number % 10 or len(data) >= 20_000)
+        reader = FixedReader(io.BytesIO(b"\n".join([lines_of[0].encode(), *plain, b""])), "export", layout, rows=25_000)
+        damaged = sum(len(chunk.damaged) for chunk in reader.chunks())
+        return taken + max(len(plain) - damaged, 0)
+
     cases = [b"x" * (1 << 21), b"\n" * 9_000, b"\x00" * 9_000, "\U0001f600".encode() * 62 + b"\n", b""]
-    return Target(read, ["".join(lines_of).encode()], cases=cases, mutators=[*text(*TOKENS), *BINARY[:3]], short=300)
+    return Target(
+        read,
+        ["".join(lines_of).encode()],
+        cases=cases,
+        mutators=[*text(*TOKENS), *BINARY[:3]],
+        short=500,
+        read_many=read_many,
+    )
+
+
+def tried(read: Callable[[bytes], bool], data: bytes) -> bool:
+    try:
+        return read(data)
+    except BusError:
+        return False
 
 
 def workbook(fill: Callable[[Any], None] | None = None) -> bytes:
@@ -162,6 +237,7 @@ def sound_rows(sheet: Any) -> None:
         sheet.append([cell(value) or None for value in row.values()])
 
 
+LARGE = 1 << 16
 SHEET = "xl/worksheets/sheet1.xml"
 
 
@@ -172,9 +248,10 @@ def members(data: bytes) -> dict[str, bytes]:
 
 def zipped(parts: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+    with zipfile.ZipFile(out, "w") as file:
         for name, content in parts.items():
-            file.writestr(name, content)
+            packed = zipfile.ZIP_DEFLATED if len(content) > LARGE else zipfile.ZIP_STORED
+            file.writestr(name, content, packed, compresslevel=1)
     return out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from random import Random
@@ -18,6 +19,7 @@ from producers.capture.row import packed
 from producers.capture.source import Source
 from producers.capture.translation import Translator
 from producers.mapping import Mapping
+from producers.outbox.relay import bulk
 from producers.outbox.relay.encoding import RowEncoder
 from producers.outbox.relay.row import Row
 from producers.release import Release
@@ -115,7 +117,25 @@ def outbox_bulk() -> Target:
         assert len(batch.done) + len(batch.parked) == 7
         return not batch.parked
 
-    return Target(read, one.samples, cases=one.cases, mutators=one.mutators, short=100)
+    def read_many(inputs: Sequence[bytes]) -> int:
+        """What columns take by itself at once with all such, each other one beside few: they send all the row way."""
+        rows = [row(data, number) for number, data in enumerate(inputs, 100)]
+        plain = [each for each in rows if as_columns(each)]
+        taken = sum(read(data) for number, data in enumerate(inputs, 100) if number % 50 == 0)
+        done = encoder(IDENTITY, POLICE).encode([*sound * 30, *plain])
+        assert len(done.done) + len(done.parked) == len(plain) + len(sound) * 30
+        return taken + len(done.done) - len(sound) * 30
+
+    return Target(read, one.samples, cases=one.cases, mutators=one.mutators, short=300, read_many=read_many)
+
+
+def as_columns(told: Row) -> bool:
+    """Whether the row alone does not send those beside it the row way."""
+    try:
+        bulk._frame(encoder(IDENTITY, POLICE).release.schema, [json.loads(told.payload or b"")])
+    except bulk._STRANGE:
+        return False
+    return told.format == "json" and told.type == "UPSERT"
 
 
 def in_payload(random: Random, data: bytes) -> bytes:
@@ -165,7 +185,13 @@ def captured() -> Target:
         assert len(batch.done) + len(batch.parked) == 1
         return not batch.parked
 
-    return Target(read, samples, cases=cases, mutators=[*JSON, in_payload, in_payload, in_payload], short=150)
+    def read_many(inputs: Sequence[bytes]) -> int:
+        batch = encoder(IDENTITY, POLICE).encode([row(data, number) for number, data in enumerate(inputs)])
+        assert len(batch.done) + len(batch.parked) == len(inputs)
+        return len(batch.done)
+
+    mutators = [*JSON, in_payload, in_payload, in_payload]
+    return Target(read, samples, cases=cases, mutators=mutators, short=500, read_many=read_many)
 
 
 SIZE = struct.Struct(">I")

@@ -1,0 +1,44 @@
+"""A record batch that nobody can take apart, as one record that stands for it: without key, saying why.
+
+A broker looks into what it is sent, and still takes a batch that unpacks to more than anybody's memory. Its neighbours
+go on; the record in its place is parked like any event that cannot be read.
+"""
+
+from collections.abc import Iterable
+
+WHY = "lienthong-unreadable"
+"""Header of a record that stands for what could not be read."""
+THROUGH = "lienthong-last-offset"
+SIZE = "lienthong-bytes"
+MOST_BYTES = 1 << 20
+"""Of the batch that the record keeps: brokers take no larger one unless told to."""
+
+
+def stand_in(why: str, data: bytes, *, later: int, through: int) -> bytes:
+    """One record in Kafka's format, ``later`` offsets after its batch began, for all up to offset ``through``."""
+    value = bytes(data[:MOST_BYTES])
+    headers = {WHY: why, THROUGH: str(through), SIZE: str(len(data))}
+    told = b"".join(_sized(name.encode()) + _sized(text.encode()) for name, text in headers.items())
+    body = b"\x00" + _varint(0) + _varint(later) + _varint(-1) + _sized(value) + _varint(len(headers)) + told
+    return _sized(body)
+
+
+def why(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
+    """Why a record without key stands for something unreadable; None where it does not."""
+    found = dict(headers).get(WHY)
+    return None if found is None else found.decode(errors="replace")[:200]
+
+
+def _sized(data: bytes) -> bytes:
+    return _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    """In zigzag coding, as Kafka and Avro write numbers."""
+    rest = (number << 1) ^ (number >> 63)
+    found = bytearray()
+    while rest > 0x7F:
+        found.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    found.append(rest)
+    return bytes(found)
