@@ -40,8 +40,8 @@ END_SILENT = """
     AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - interval '5 s'
 """
 """Daemons that were frozen or cut off inside a transaction: their locks would hold up a successor for as long as they
-are. Between two statements of ours pass milliseconds. The server's own time-out for this does not count the time after a
-pipeline, nor inside a COPY (PostgreSQL 18.6). Who is ended so finds nothing written, and claims or learns anew."""
+are. Between two statements of ours pass milliseconds. The server's own time-out for this does not count the time after
+a pipeline, nor inside a COPY (PostgreSQL 18.6). Whoever is ended so has written nothing, and begins again."""
 
 LOGIN_REFUSED = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
 
