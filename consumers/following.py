@@ -306,6 +306,7 @@ class Following:
         """
         known = self._fingerprint()
         if not route.partitions:
+            self._stood = {}  # others bring those forward
             self._ready()
             await self._look_out(share, status, wanted)
             return
