@@ -10,7 +10,7 @@ SECONDS ?= 3600
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test test-full lint format models soak soak-adapters fuzz bench lock clean
+.PHONY: help demo test test-full lint format models soak soak-adapters soak-replicas fuzz bench lock clean
 
 help: ## What can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ soak: $(READY) ## Every fault on three brokers for SECONDS=3600; writes build/so
 soak-adapters: $(READY) ## Long proofs: eight writers for a minute, 200 kills in 50,000 changes of each adapter
 	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 LIENTHONG_SOAK_CHANGES=50000 $(BIN)/pytest --timeout 1800 \
 		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
+
+soak-replicas: $(READY) ## Long proofs: a daemon of a group cut off from everything, another frozen inside a transaction
+	$(BIN)/pytest --timeout 600 tests/fault/long_replica_cut.py
 
 fuzz: $(READY) ## Rubbish for every reader of foreign bytes, INPUTS=1000000 each; writes build/fuzz.json
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)

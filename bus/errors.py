@@ -20,6 +20,7 @@
     │   ├── RecordsUnreadable   what a broker itself wrote is damaged; its register waits
     │   ├── ParkedFull          parked events wait for the dead-letter topic, no more may
     │   ├── StateInUse          another run on this machine holds an adapter's state
+    │   ├── Interrupted         a task ended that nobody had told to
     │   └── PortTaken           (not retriable)
     ├── ConfirmationNeeded      done only when asked for again       exit 5
     ├── Fenced                  a successor has taken over           exit 6
@@ -134,6 +135,12 @@ class StateInUse(Unavailable):
     """Another run on this machine is at work on the same state."""
 
     reason = "state_in_use"
+
+
+class Interrupted(Unavailable):
+    """A task of a daemon ended though nobody had told it to: it begins again from what is committed."""
+
+    reason = "interrupted"
 
 
 class PortTaken(Unavailable):

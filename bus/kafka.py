@@ -44,9 +44,10 @@ def told_plainly(settings: KafkaSettings) -> Iterator[None]:
 
 
 def _short(error: Exception) -> str:
-    if isinstance(error, InvalidTimestampError):
+    told = error.args[0] if isinstance(error, KafkaException) and error.args else None
+    if isinstance(error, InvalidTimestampError) or (told and told.code() == LibraryError.INVALID_TIMESTAMP):
         return "record from the future: the clock here is more than an hour ahead of the broker's, set it right"
-    text = error.args[0].str() if isinstance(error, KafkaException) and error.args else str(error)
+    text = told.str() if told else str(error)
     return " ".join(text.split())[:200] or type(error).__name__
 
 

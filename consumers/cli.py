@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -106,9 +106,23 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
     async with serving(settings.metrics.host, settings.metrics.port, daemon.unready) as port:
         log.info("replica_started", **told, metrics_port=port)
         async with shown_progress(daemon):
-            await daemon.run(until_caught_up=until_caught_up)
+            with _failure_told(told):
+                await daemon.run(until_caught_up=until_caught_up)
     log.info("replica_stopped", **told)
     return successor[0] if successor else None
+
+
+@contextmanager
+def _failure_told(told: Mapping[str, str]) -> Iterator[None]:
+    """The end of a daemon that fails stands in its log, with the process's code to be; raised on."""
+    try:
+        yield
+    except BusError as error:
+        log.error("replica_failed", **told, reason=error.reason, error=str(error), code=error.exit_code)  # noqa: TRY400
+        raise
+    except Exception as error:
+        log.error("replica_failed", **told, reason="unexpected", error=type(error).__name__, code=1)  # noqa: TRY400
+        raise
 
 
 def _catalog(settings: ReplicaSettings) -> Catalog:

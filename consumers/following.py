@@ -81,6 +81,8 @@ class Following:
         self._lot = lot
         self._open_tables = open_tables
         self._lanes: list[Lane] = []
+        self._stood: Positions = {}
+        """Where the last lane left the live table."""
         self._sharing = sharing
         self._watch = Watch(register, admin)
         self._why = ""
@@ -93,8 +95,23 @@ class Following:
         return bool(self._lanes)
 
     def stalled(self) -> str:
-        """Who keeps a lane waiting for long; empty while all answer, and the topics are those of now."""
-        return next(filter(None, (lane.stalled() for lane in self._lanes)), self._watch.moved)
+        """Who keeps a lane waiting for long; empty while all answer."""
+        return next(filter(None, (lane.stalled() for lane in self._lanes)), "")
+
+    @property
+    def moved(self) -> str:
+        """That the register goes on in topics that this catalogue does not know; else empty."""
+        return self._watch.moved
+
+    def measure(self) -> None:
+        """Set the gauges of what is still to come and of what open transactions hide.
+
+        The live table's. While no lane reads, by the last look at the topics: it grows while a database is away.
+        """
+        live = [lane for lane in self._lanes if lane.slot is Slot.LIVE] or self._lanes
+        lag = sum(lane.lag() for lane in live) if live else self._watch.behind(self._stood)
+        metrics.lag.labels(self.register.name).set(lag)
+        metrics.unstable.labels(self.register.name).set(sum(lane.unstable() for lane in live))
 
     def stop(self) -> None:
         """Let every lane commit what it has taken, and end."""
@@ -134,6 +151,7 @@ class Following:
             await asyncio.wait({work, watching}, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 await asyncio.wait({work}, timeout=WRONG_SECONDS)
+                watching.result()
                 self._watch.check()
             await work
         finally:
@@ -158,9 +176,13 @@ class Following:
 
     async def _granted(self) -> Share | None:
         """The share of this daemon, once it has one; None when stopped."""
+        joining = False
         while not self._stop.is_set():
             if self._sharing.share is not None:
+                if joining:
+                    self._unready("catching up")
                 return self._sharing.share
+            joining = True
             self._unready(self._sharing.waiting)
             await first_of(self._sharing.granted(), self._stop.wait(), seconds=LOOK_SECONDS)
         return None
@@ -284,6 +306,7 @@ class Following:
         """
         known = self._fingerprint()
         if not route.partitions:
+            self._stood = {}  # others bring those forward
             self._ready()
             await self._look_out(share, status, wanted)
             return
@@ -386,6 +409,8 @@ class Following:
                 yield lane
         finally:
             self._lanes.remove(lane)
+            if slot is Slot.LIVE:
+                self._stood = dict(lane.positions)
 
     def _decode(self) -> Decode:
         """By columns, and by rows where there are few: both give the same answer."""

@@ -413,15 +413,13 @@ class Lane:
         newest = batch.rows.get_column("recorded_at").max()
         if self.slot is Slot.LIVE and isinstance(newest, datetime):
             metrics.latency_seconds.labels(self._name).observe(max((datetime.now(UTC) - newest).total_seconds(), 0))
-        metrics.lag.labels(self._name).set(self.lag())
-        metrics.unstable.labels(self._name).set(self._unstable())
 
     def lag(self) -> int:
         """Offsets between the committed positions and the last stable offsets, as of the last fetch."""
-        stable = {at: self._consumer.last_stable_offset(kafka_partition(at)) for at in self._route.partitions}
-        return sum(max((end or 0) - self.positions[at].next_offset, 0) for at, end in stable.items())
+        stable = {at: self._watermarks(at)[1] for at in self._route.partitions}
+        return sum(max((end or 0) - self.positions[at].next_offset, 0) for at, end in stable.items() if end)
 
-    def _unstable(self) -> int:
+    def unstable(self) -> int:
         """What open transactions hide: high watermarks less last stable offsets."""
         pairs = [self._watermarks(at) for at in self._route.partitions]
         return sum(max(high - stable, 0) for high, stable in pairs if high is not None and stable is not None)

@@ -3,18 +3,17 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-import stamina
 import structlog
 
 from bus import kafka, metrics
 from bus.catalog import Catalog, Register
-from bus.errors import BusError, Unavailable
+from bus.errors import BusError, Interrupted, Unavailable
 from bus.health import Unready
 from bus.names import RegisterName
 from bus.registry import SchemaRegistry, open_registry
@@ -22,6 +21,7 @@ from consumers.following import Following
 from consumers.leaving import SHARE
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.lot import ParkingLot
+from consumers.retrying import Patience, not_cancelled_astray, retrying
 from consumers.route import Route, find_route
 from consumers.settings import ReplicaSettings
 from consumers.sharing import Alone, Group, Sharing
@@ -30,11 +30,10 @@ from consumers.thread import StoreThread
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = 3.0  # the longest pause between two tries: events flow again within 5 s of a server's return
 GIVE_UP_SECONDS = 10.0  # for a run that is to end by itself
 PRUNE_SECONDS = 6 * 3600.0
 LAST_SECONDS = 5.0  # for what is parked when a run ends by itself
-STALL_LOOK_SECONDS = 1.0
+STALL_LOOK_SECONDS = 1.0  # how fresh the gauges are, too
 
 Result = TypeVar("Result")
 
@@ -82,7 +81,7 @@ class ReplicaDaemon:
         if not self.following or self._trouble:
             return {"replica": self._trouble or "starting"}
         doing = {
-            each.register.name: self._lot.paused(each.register.name) or each.state or each.stalled()
+            each.register.name: self._lot.paused(each.register.name) or each.stalled() or each.state or each.moved
             for each in self.following
         }
         return {register: what for register, what in doing.items() if what}
@@ -93,12 +92,26 @@ class ReplicaDaemon:
         Raises what is not retriable; with ``until_caught_up`` also Unavailable, after some tries.
         """
         self._lot.patience = GIVE_UP_SECONDS if until_caught_up else None
-        async with self._store:
-            work = asyncio.create_task(self._work(until_caught_up=until_caught_up), name="replica")
-            stopped = asyncio.create_task(self._stop.wait(), name="stop signal")
-            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            stopped.cancel()
-            await self._drain(work)
+        with self._gauged():
+            async with self._store:
+                work = asyncio.create_task(self._work(until_caught_up=until_caught_up), name="replica")
+                stopped = asyncio.create_task(self._stop.wait(), name="stop signal")
+                await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                stopped.cancel()
+                await self._drain(work)
+
+    @contextmanager
+    def _gauged(self) -> Iterator[None]:
+        """Not ready from the first moment on; a run that has ended leaves no gauge behind."""
+        names = [register.name for register in self._registers]
+        for name in names:
+            metrics.ready.labels(name).set(0)
+        try:
+            yield
+        finally:
+            for name in names:
+                for gauge in (metrics.ready, metrics.lag, metrics.unstable, metrics.paused):
+                    gauge.remove(name)
 
     async def _drain(self, work: asyncio.Task[None]) -> None:
         """Let lanes commit what they have taken; what is not done at the deadline is cut, and comes again later."""
@@ -108,8 +121,11 @@ class ReplicaDaemon:
             work.cancel()
         await asyncio.wait({work}, timeout=SHARE * self._settings.replica.drain_seconds)
         work.cancel()
-        with suppress(asyncio.CancelledError):
+        try:
             await work
+        except asyncio.CancelledError as cancelled:
+            if not self._stop.is_set():
+                raise Interrupted("the replica's work was cancelled, and nobody had told it to stop") from cancelled
 
     async def _work(self, *, until_caught_up: bool) -> None:
         settings = self._settings
@@ -119,10 +135,8 @@ class ReplicaDaemon:
             try:
                 async with asyncio.TaskGroup() as group:
                     others = [
-                        group.create_task(self._prune_now_and_then(), name="prune"),
-                        group.create_task(self._forwarder.run(self._lot), name="forward parked events"),
-                        group.create_task(self._tell_stalls(), name="stalls"),
-                        group.create_task(self._retrying(self._sharing.run, until_caught_up), name="sharing"),
+                        group.create_task(self._kept(work, until_caught_up), name=name)
+                        for name, work in self._beside().items()
                     ]
                     async with asyncio.TaskGroup() as registers:
                         for following, route in zip(self.following, routes, strict=True):
@@ -135,6 +149,15 @@ class ReplicaDaemon:
                         await self._forward_last()
             except BaseExceptionGroup as failed:
                 raise _first(failed) from failed
+
+    def _beside(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What goes on beside the registers for as long as they are followed."""
+        return {
+            "prune": self._prune_now_and_then,
+            "forward parked events": partial(self._forwarder.run, self._lot),
+            "look after registers": self._look_after,
+            "share partitions": self._sharing.run,
+        }
 
     async def _begin_or_tell(self) -> list[Route]:
         """Begin; what hinders it stands in ``/readyz``, and once in the log."""
@@ -182,33 +205,44 @@ class ReplicaDaemon:
 
     async def _follow(self, following: Following, route: Route, *, until_caught_up: bool) -> None:
         try:
-            await following.run(route, until_caught_up=until_caught_up)
+            with not_cancelled_astray():
+                await following.run(route, until_caught_up=until_caught_up)
+            if not (until_caught_up or self._stop.is_set()):
+                raise Interrupted(
+                    f"{following.register.name}: it was followed no longer, and nobody had told it to stop"
+                )
         except BusError as error:
             following.state = f"{error.reason}: {error}"
             metrics.ready.labels(following.register.name).set(0)
             log.warning("register_interrupted", register=following.register.name, reason=error.reason, error=str(error))
             raise
 
-    async def _retrying(self, work: Callable[[], Awaitable[Result]], until_caught_up: bool) -> Result:
-        """Do it again while what it raises is retriable."""
-        async for attempt in stamina.retry_context(
-            on=lambda error: isinstance(error, BusError) and error.retriable,
-            attempts=None,
-            timeout=GIVE_UP_SECONDS if until_caught_up else None,
-            wait_initial=0.1,
-            wait_max=RETRY_SECONDS,
-            wait_jitter=0.5,
-        ):
-            with attempt:
-                return await work()
-        raise AssertionError("a retry context ends by returning or raising")
+    async def _kept(self, work: Callable[[], Awaitable[None]], until_caught_up: bool) -> None:
+        """Do what goes on beside the registers, and begin again where it was cancelled astray: it never just stops."""
 
-    async def _tell_stalls(self) -> None:
-        """Say once who keeps a register waiting, and once that it goes on."""
+        async def once() -> None:
+            try:
+                with not_cancelled_astray():
+                    await work()
+            except Interrupted as error:
+                log.warning("task_interrupted", reason=error.reason, error=str(error))
+                raise
+
+        await self._retrying(once, until_caught_up)
+
+    async def _retrying(self, work: Callable[[], Awaitable[Result]], until_caught_up: bool) -> Result:
+        """Do it again while what it raises is retriable; a run that is to end by itself gives up in time."""
+        return await retrying(work, Patience(GIVE_UP_SECONDS if until_caught_up else None))
+
+    async def _look_after(self) -> None:
+        """Keep the registers' gauges true; say once who keeps one waiting, and once that it goes on."""
         told: set[RegisterName] = set()
         while True:
+            unready = self.unready()
             for following in self.following:
-                register, waiting_for = following.register.name, following.stalled()
+                register, waiting_for = following.register.name, following.stalled() or following.moved
+                metrics.ready.labels(register).set(not unready.keys() & {register, "replica"})
+                following.measure()
                 if waiting_for and register not in told:
                     told.add(register)
                     log.warning("register_stalled", register=register, waiting_for=waiting_for)

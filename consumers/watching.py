@@ -105,6 +105,12 @@ class Watch:
     def too_old(self, positions: Mapping[Partition, Position]) -> bool:
         return self._time().too_old(positions, self._ends, datetime.now(UTC))
 
+    def behind(self, positions: Mapping[Partition, Position]) -> int:
+        """Offsets from these positions to the ends, as of the last look."""
+        return sum(
+            max(self._ends[at].offset - each.next_offset, 0) for at, each in positions.items() if at in self._ends
+        )
+
     def has(self, at: Partition, offset: int) -> bool:
         """Whether the partition goes as far as this offset."""
         return at in self._ends and offset <= self._ends[at].offset

@@ -31,6 +31,7 @@ GATHER_SECONDS = 0.5  # a fill with poison in every batch is not followed batch 
 LOOK_SECONDS = 2.0  # how often what waits is looked for; what is parked here and now is told
 CENSUS_SECONDS = 30.0  # how soon the gauges know what others have replayed or dismissed
 STOP_SECONDS = 2.0
+TOO_LARGE_SECONDS = 60.0  # how often those are tried again that the topic has refused one by one
 MAX_REQUEST_BYTES = 2 * 1024 * 1024  # an event as large as topics take, and the headers
 
 Given = ParamSpec("Given")
@@ -53,6 +54,9 @@ class Forwarder:
         self._topic, self._agency = topic, agency
         self._admin: AdminClient | None = None
         self._counted: set[tuple[RegisterName, str]] = set()
+        self._too_large: set[Origin] = set()
+        self._again_at = float("-inf")
+        """When those are tried again, in monotonic seconds."""
 
     async def run(self, lot: ParkingLot) -> None:
         """Forward what comes until cancelled; while it cannot, the lot is told why."""
@@ -78,17 +82,28 @@ class Forwarder:
                 log.warning("forwarding_interrupted", reason=error.reason, error=str(error))
             lot.trouble = str(error)
             return 0
-        if lot.trouble:
+        if lot.trouble and not self._too_large:
             log.info("forwarding_resumed", topic=self._topic)
-        lot.trouble = ""
+        lot.trouble = self._refusing()
         return sent
+
+    def _refusing(self) -> str:
+        if not self._too_large:
+            return ""
+        return (
+            f"{self._topic} takes {len(self._too_large):,} of them not: too large for its max.message.bytes; set it "
+            "with: lienthong topics apply"
+        )
 
     async def forward(self) -> int:
         """Forward everything that waits; gives how many were acknowledged.
 
         Raises ClusterMismatch when there is no such topic, BrokerUnavailable when it takes nothing.
         """
-        waiting = await self._ask(self._desk.parked, limit=PAGE, waiting=True)
+        if time.monotonic() >= self._again_at:
+            self._again_at = time.monotonic() + TOO_LARGE_SECONDS
+            self._too_large.clear()
+        waiting = await self._waiting()
         if not waiting:
             return 0
         await self._check_topic()
@@ -98,8 +113,16 @@ class Forwarder:
         ) as producer:
             while waiting:
                 sent += await self._send(producer, waiting)
-                waiting = await self._ask(self._desk.parked, limit=PAGE, waiting=True, after=waiting[-1].origin)
+                waiting = await self._waiting(after=waiting[-1].origin)
         return sent
+
+    async def _waiting(self, after: Origin | None = None) -> Sequence[Parked]:
+        """The next page of those that wait, without what the topic has just refused by itself."""
+        while page := await self._ask(self._desk.parked, limit=PAGE, waiting=True, after=after):
+            after = page[-1].origin
+            if left := [each for each in page if each.origin not in self._too_large]:
+                return left
+        return []
 
     async def _check_topic(self) -> None:
         self._admin = self._admin or kafka.admin(self._settings)
@@ -125,6 +148,7 @@ class Forwarder:
     def _refused(self, origin: Origin, result: BaseException | None) -> None:
         """One that is too large waits on by itself; anything else concerns them all."""
         if isinstance(result, MessageSizeTooLargeError):
+            self._too_large.add(origin)
             log.warning("dead_letter_refused", origin=str(origin), why="too large for the topic's max.message.bytes")
         elif result is not None:
             with kafka.told_plainly(self._settings):

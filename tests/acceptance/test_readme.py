@@ -82,3 +82,8 @@ def test_readme_names_every_group_of_commands():
     done = subprocess.run([sys.executable, "-m", "bus", "--help"], capture_output=True, text=True, check=True)
     groups = set(re.findall(r"│ ([a-z]+) ", done.stdout))
     assert groups <= named | {"options"}
+
+
+def test_readme_names_every_page():
+    pages = {f"docs/{page.name}" for page in (README.parent / "docs").glob("*.md")}
+    assert {page for page in pages if page not in README.read_text(encoding="utf-8")} == set()

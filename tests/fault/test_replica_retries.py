@@ -5,11 +5,10 @@ import time
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-import stamina.instrumentation
 
-from bus.errors import DatabaseUnavailable, Fenced, RegistryUnavailable
+from bus import metrics
+from bus.errors import RegistryUnavailable
 from bus.local.ports import free_ports
-from consumers.replica import RETRY_SECONDS
 from tests.consuming import Feed, counters, daemon_of, following, held, replica_settings, until, upsert
 from tests.parking import Future, parked_in
 from tests.producing import IDENTITY, person, prepare
@@ -38,6 +37,7 @@ async def test_database_killed_under_the_replica_is_waited_for_and_nothing_is_lo
             await asyncio.to_thread(server.kill)
             await feed.send([upsert(number, 20) for number in range(20)])
             await until(lambda: daemon.unready().get(IDENTITY, "").startswith("database_unavailable"))
+            await until(lambda: metrics.lag.labels(IDENTITY)._value.get() == 20)
             await asyncio.to_thread(server.start)
             back = time.monotonic()
             await until(lambda: not daemon.unready() and held(settings)[key(19)]["version"] == 20)
@@ -110,40 +110,3 @@ async def test_registry_that_is_away_stops_only_what_nobody_knows_and_parks_none
         await until(lambda: key(3) in held(settings) and not daemon.unready())
         assert time.monotonic() - back < BACK_SECONDS
     assert parked_in(settings) == []
-
-
-async def test_pauses_grow_up_to_a_bound_and_no_two_daemons_keep_step(tmp_path, monkeypatch):
-    settings = replica_settings("127.0.0.1:1", "t", f"sqlite:///{tmp_path}/replica.db", [IDENTITY])
-    daemon = daemon_of(settings)
-    sleep = asyncio.sleep
-    monkeypatch.setattr(asyncio, "sleep", lambda _seconds: sleep(0))
-    waits: list[float] = []
-    stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(round(details.wait_for, 6))])
-    try:
-        for _ in range(2):
-            left = iter(range(12))
-
-            async def fail(left=left):
-                if next(left, None) is not None:
-                    raise DatabaseUnavailable("away")
-
-            await daemon._retrying(fail, False)
-    finally:
-        stamina.instrumentation.set_on_retry_hooks(None)
-    first, second = waits[:12], waits[12:]
-    assert first != second
-    assert round(max(waits), 6) <= RETRY_SECONDS
-    assert sum(first[:3]) < sum(first[3:6]) <= sum(first[6:9])
-
-
-async def test_what_no_retry_mends_is_raised_at_once(tmp_path):
-    settings = replica_settings("127.0.0.1:1", "t", f"sqlite:///{tmp_path}/replica.db", [IDENTITY])
-    tries = []
-
-    async def fenced():
-        tries.append(1)
-        raise Fenced("a successor writes")
-
-    with pytest.raises(Fenced):
-        await daemon_of(settings)._retrying(fenced, False)
-    assert len(tries) == 1

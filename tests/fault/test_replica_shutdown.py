@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bus.errors import ClusterMismatch
 from bus.local.ports import free_ports
 from bus.local.postgres import PostgresNode
 from tests.consuming import Feed, catch_up, counters, held, replica_settings, upsert
@@ -147,6 +148,16 @@ async def test_daemon_started_before_broker_or_registry_says_what_it_waits_for(
     await noticed(lambda: is_about(without_registry, "registry_unavailable"))
     await stopped(without_broker, SOON)
     await stopped(without_registry, SOON)
+
+
+async def test_daemon_that_fails_says_why_in_its_log_and_which_code_it_ends_with(
+    kafka, topic_prefix, postgres_database, daemons
+):
+    await prepare(kafka, topic_prefix, [RESIDENCE])
+    daemon = daemons.start(settings_for(kafka, topic_prefix, postgres_database))
+    assert await daemon.ended() == ClusterMismatch.exit_code
+    [line] = daemons.logged("replica_failed")
+    assert (line["reason"], line["code"]) == ("cluster_mismatch", 7)
 
 
 async def test_sighup_takes_a_new_list_of_registers_and_refuses_a_wrong_file(feed, settings, daemons):

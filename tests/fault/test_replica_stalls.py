@@ -66,12 +66,20 @@ async def test_a_database_that_stops_answering_holds_the_reading_up_and_loses_no
             with paused(server):
                 await feed.send([upsert(number, 2) for number in range(2_000)])
                 await told(daemon, logged, "database")
+                await until(lambda: gauge("lienthong_ready") == 0)
+                assert gauge("lienthong_lag_events") > 0
                 [reading] = daemon.following[0]._lanes
                 waiting = reading._hauling
                 assert not waiting.done() or waiting.result().count < 500  # a batch, and what came with its end
             await until(lambda: len(held(settings)) == 2_000)
             await until(lambda: events_of(logged)[-1] == "register_resumed")
             assert not daemon.unready()
+            await until(lambda: (gauge("lienthong_ready"), gauge("lienthong_lag_events")) == (1, 0))
+    assert gauge("lienthong_ready") is None  # a register that is followed no more alerts nobody
+
+
+def gauge(name: str) -> float | None:
+    return REGISTRY.get_sample_value(name, {"register": IDENTITY})
 
 
 async def test_a_broker_that_sends_nothing_is_told_of_and_waited_for(tmp_path, topic_prefix, logged):

@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus import metrics
 from bus.catalog import load_catalog
 from bus.errors import ClusterMismatch, DatabaseUnavailable, ParkedFull, Unavailable
 from bus.names import RegisterName
 from bus.registry import open_registry
+from bus.topics.cluster import alter
+from bus.topics.plan import Alteration
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.replaying import Replayer, Tally
 from consumers.parked.selection import Selection
@@ -243,6 +246,32 @@ async def test_too_many_waiting_stop_the_register_until_the_topic_is_there_and_n
         await until(lambda: metrics.parked.labels(IDENTITY, "body_invalid")._value.get() == 5)
     assert len(await records(kafka, topic)) == 5
     assert counters(settings) == {"applied": 2, "parked": 5}
+
+
+@on_a_file
+async def test_topic_that_takes_only_smaller_records_is_named_once_and_not_asked_all_the_time(
+    feed, kafka, topic_prefix, database, kafka_admin, monkeypatch
+):
+    monkeypatch.setattr("consumers.parked.forwarder.LOOK_SECONDS", 0.1)
+    monkeypatch.setattr("consumers.parked.forwarder.GATHER_SECONDS", 0.0)
+    settings = replica_settings(kafka, topic_prefix, database, [IDENTITY], max_parked=2, max_batch=1)
+    topic = await make_dead_letter_topic(feed.kafka, topic_prefix)
+    await alter(kafka_admin, [Alteration(topic, "max.message.bytes", None, "50")])
+    for number in range(3):
+        await feed.send_raw(key(number).encode(), GARBAGE, partition=0)
+    with capture_logs() as logs:
+        daemon = daemon_of(settings)
+        task = asyncio.create_task(daemon.run())
+        await until(lambda: "2 of them not: too large for its max.message.bytes" in str(daemon.unready()))
+        await asyncio.sleep(1)  # not for luck: five looks of the forwarder
+        refused = [each["origin"] for each in logs if each["event"] == "dead_letter_refused"]
+        assert len(refused) == len(set(refused)) == 2
+        await alter(kafka_admin, [Alteration(topic, "max.message.bytes", "50", "1048576")])
+        daemon._forwarder._again_at = 0.0
+        await until(lambda: [bool(each.forwarded_at) for each in parked_in(settings)] == [True] * 3)
+        await until(lambda: not daemon.unready())
+        daemon.stop()
+        await task
 
 
 @on_a_file

@@ -15,6 +15,8 @@ import pytest
 from bus.errors import ConfigInvalid, DatabaseUnavailable, Fenced
 from consumers.stores import open_reader, open_store
 from consumers.stores.base import Outcome, Slot
+from consumers.stores.postgres import session
+from consumers.stores.postgres.writing import Writing
 from tests.contract.stores.building import ALL, IDENTITY, RESIDENCE, Owner, filled, held, parked, upsert
 
 REGISTER = IDENTITY.register
@@ -156,6 +158,31 @@ def test_owner_overtaken_by_another_daemon_is_fenced(two):
         first.send(upsert("a", 1))
     first.claim()
     assert first.send(upsert("a", 1)) == Outcome(1, 0)
+
+
+@pytest.mark.parametrize("inside", ["_put", "_stage"])
+def test_writer_frozen_inside_its_transaction_is_ended_by_who_waits_for_its_locks(two, monkeypatch, inside):
+    one, other = two
+    owner = filled(one, upsert("a", 1))
+    monkeypatch.setattr(session, "SETTINGS", session.SETTINGS.replace("10s", "1s"))
+    monkeypatch.setattr(session, "END_SILENT", session.END_SILENT.replace("5 s", "500 ms"))
+    other._session.close()
+    going_on, freezes = getattr(Writing, inside), [True]
+
+    def freeze(writing, *given, **more):
+        if freezes.pop():
+            with pytest.raises(DatabaseUnavailable, match="1 frozen or cut off inside a transaction, ended"):
+                Owner(other)
+            Owner(other)
+        return going_on(writing, *given, **more)
+
+    monkeypatch.setattr(Writing, inside, freeze)
+    with pytest.raises(DatabaseUnavailable):
+        owner.send(*(upsert(f"k{n}", 2) for n in range(60)))
+    monkeypatch.setattr(Writing, inside, going_on)
+    with pytest.raises(Fenced):
+        owner.send(upsert("a", 2))
+    assert (freezes, held(one)) == ([], {"a": 1})
 
 
 def test_two_claims_and_two_batches_at_once_leave_one_owner(two):
