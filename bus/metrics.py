@@ -20,6 +20,16 @@ doubted = Counter(
     "Values that went out and that somebody should look at.",
     ["register", "agency", "reason"],
 )
+runs = Counter(
+    "lienthong_export_runs_total",
+    "Runs over an export that were to send something, by outcome: done, or the reason why nothing more was sent.",
+    ["register", "agency", "outcome"],
+)
+run_finished = Gauge(
+    "lienthong_export_published_timestamp_seconds",
+    "When a run last sent everything that its export says, in seconds since 1970.",
+    ["register", "agency"],
+)
 inbox_files = Counter(
     "lienthong_inbox_files_total", "Files put away, by outcome: done, failed.", ["register", "outcome"]
 )

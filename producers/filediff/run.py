@@ -59,6 +59,32 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     anything is sent; Fenced when another run has taken over; and what the Publisher raises.
     """
     run = _run(job, reporter or Silent(), now)
+    try:
+        outcome = await _publish(run, now)
+    except BusError as error:
+        _count_run(run, error.reason)
+        raise
+    _count_run(run, "done")
+    if outcome.sent:
+        metrics.run_finished.labels(run.register.name, run.agency).set(now().timestamp())
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    job: FileJob
+    reporter: Reporter
+    catalog: Catalog
+    register: Register
+    agency: AgencyCode
+    topic: TopicName
+    origin: Origin
+    started_at: datetime
+    since: float = field(default_factory=time.monotonic)
+
+
+async def _publish(run: _Run, now: Clock) -> Outcome:
+    job = run.job
     async with AsyncExitStack() as stack:
         reader = stack.enter_context(opened(job, _charset(job)))
         source, release, codes = await _source(run, stack)
@@ -94,17 +120,10 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    job: FileJob
-    reporter: Reporter
-    catalog: Catalog
-    register: Register
-    agency: AgencyCode
-    topic: TopicName
-    origin: Origin
-    started_at: datetime
-    since: float = field(default_factory=time.monotonic)
+def _count_run(run: _Run, outcome: str) -> None:
+    """A dry run is none."""
+    if not run.job.dry_run:
+        metrics.runs.labels(run.register.name, run.agency, outcome).inc()
 
 
 def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:

@@ -198,3 +198,25 @@ def test_every_damaged_row_is_named_with_its_line_and_kept_as_it_came(lienthong,
     kept.write_bytes(mended)
     again = json.loads(lienthong(kept, "--partial", "--json")[1])
     assert (again["new"], again["refused"]) == (3, {})
+
+
+@pytest.mark.usefixtures("ready")
+def test_figures_of_runs_from_cron_go_on_in_a_file_whatever_became_of_them(lienthong, tmp_path):
+    figures = tmp_path / "lienthong.prom"
+    file = export(tmp_path, [*people(5), person(8, sex="boy")])
+    assert lienthong(file, "--metrics-file", figures, "--dry-run")[0] == 0
+    assert not figures.exists()
+    assert [lienthong(file, "--metrics-file", figures)[0] for _ in range(2)] == [0, 0]
+    (tmp_path / "shoes.csv").write_text("shoes,socks\n")
+    assert lienthong(tmp_path / "shoes.csv", "--metrics-file", figures)[0] == 3
+    for name, label, value in (
+        ("lienthong_refused_rows_total", 'reason="codes",', " 2.0"),
+        ("lienthong_published_events_total", 'op="UPSERT",', " 5.0"),
+        ("lienthong_export_runs_total", 'outcome="done",', " 2.0"),
+        ("lienthong_export_runs_total", 'outcome="file_refused",', " 1.0"),
+        ("lienthong_export_published_timestamp_seconds", "", " "),
+    ):
+        assert f'{name}{{agency="H29.5",{label}register="{IDENTITY}"}}{value}' in text(figures)
+    assert person(8)["personal_id"] not in text(figures)
+    code, _, error = lienthong(file, "--metrics-file", tmp_path / "lienthong.txt")
+    assert (code, ".prom" in error) == (3, True)
