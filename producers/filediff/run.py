@@ -29,7 +29,7 @@ from producers.filediff.job import FileJob, Outcome
 from producers.filediff.ledger import Ledger
 from producers.filediff.lines import UTF8
 from producers.filediff.look import Kept, Terms, look
-from producers.filediff.opening import opened
+from producers.filediff.opening import opened, told_by_file
 from producers.filediff.place import held
 from producers.filediff.progress import Reporter, Silent
 from producers.filediff.quarantine import Quarantine
@@ -133,7 +133,8 @@ def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
         raise FileRefused(f"{job.file}: no such file; name an export that can be read")
     if job.quarantine is not None and job.quarantine.exists() and job.quarantine.samefile(job.file):
         raise ConfigInvalid(f"{job.quarantine}: the quarantine file would replace the export; name another one")
-    return _Run(job, reporter, catalog, register, agency, register.topic(agency), _origin(job), now())
+    origin = _origin(job)
+    return _Run(told_by_file(job), reporter, catalog, register, agency, register.topic(agency), origin, now())
 
 
 async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release, Codebook]:
