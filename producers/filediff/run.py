@@ -193,13 +193,18 @@ def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
     if plan.withheld:
         run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
     job = run.job
-    if plan.share_gone > job.max_delete_share and not job.confirm_deletes and not job.dry_run:
-        History(history_file(job.state)).append(outcome.as_json())
-        raise ConfirmationNeeded(
-            f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
-            f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
-            "export is not a full one, or --confirm-deletes if they are to be deleted"
-        )
+    if plan.share_gone <= job.max_delete_share or job.confirm_deletes:
+        return
+    why = (
+        f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
+        f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
+        "export is not a full one, or --confirm-deletes if they are to be deleted"
+    )
+    if job.dry_run:
+        run.reporter.say(f"would have to be confirmed: {why}")
+        return
+    History(history_file(job.state)).append(outcome.as_json())
+    raise ConfirmationNeeded(why)
 
 
 async def _send(run: _Run, plan: Plan, spool: Spool, sender: Sender) -> None:

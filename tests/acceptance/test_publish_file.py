@@ -75,6 +75,8 @@ def test_json_is_one_document_for_scripts(lienthong, tmp_path):
 def test_too_many_deletes_end_with_5_and_name_both_ways_out(lienthong, tmp_path):
     assert lienthong(export(tmp_path, people(10)))[0] == 0
     smaller = export(tmp_path, people(7))
+    code, _, error = lienthong(smaller, "--dry-run")
+    assert (code, "would have to be confirmed" in error, "3 of 10" in error) == (0, True, True)
     code, _, error = lienthong(smaller)
     assert (code, "--confirm-deletes" in error, "--partial" in error) == (5, True, True)
     assert lienthong(smaller, "--max-delete-share", "0.3")[0] == 0

@@ -207,3 +207,10 @@ def test_quarantine_file_says_itself_what_is_between_its_cells(tmp_path, delimit
     assert told_by_file(job(path)).delimiter == delimiter
     path.write_text(f"id{delimiter}name\n", encoding="utf-8")
     assert told_by_file(job(path, delimiter="|")).delimiter == "|"
+
+
+def test_file_in_another_encoding_than_declared_is_told_which_one_was_declared():
+    with pytest.raises(FileRefused, match=r"are not CP1252; expected CP1252, as was declared; .*--encoding"):
+        csv_in("cp1252", "id,name\n1,Đào Ánh\n2,Đỗ\n".encode())
+    with pytest.raises(FileRefused, match=r"are not UTF-8; expected UTF-8, or another encoding"):
+        csv_in("utf-8", "id,name\n1,Hoà\n2,Hoà\n".encode("cp1252"))
