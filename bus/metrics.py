@@ -76,6 +76,9 @@ fenced = Counter(
 outbox_unsent = Gauge("lienthong_outbox_unsent_rows", "Committed rows that wait to be sent.", ["register"])
 outbox_oldest = Gauge("lienthong_outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 without.", ["register"])
 outbox_parked = Gauge("lienthong_outbox_parked_rows", "Rows that cannot be sent, kept with their reason.", ["register"])
+outbox_strays = Gauge(
+    "lienthong_outbox_stray_rows", "Rows that no relay takes: their aggregatetype is no topic.", ["agency"]
+)
 outbox_leading = Gauge("lienthong_outbox_leading", "1 while this relay sends, 0 while it stands by.", ["register"])
 outbox_seconds = Histogram(
     "lienthong_outbox_transaction_seconds", "One Kafka transaction of a relay.", ["register"], buckets=LATENCY_BUCKETS
