@@ -191,7 +191,10 @@ def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
     metrics.rows_passed.labels(run.register.name, run.agency).inc(outcome.rows_passed)
     _report(outcome, plan)
     if plan.withheld:
-        run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
+        run.reporter.say(
+            f"nobody is deleted: {plan.withheld}, and {plan.absent} of {plan.published} published subjects are not in "
+            "it; look whether it is whole, correct these rows and publish the export again"
+        )
     job = run.job
     if plan.share_gone <= job.max_delete_share or job.confirm_deletes:
         return
@@ -272,6 +275,7 @@ def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, codes: Code
         new=plan.new,
         changed=plan.changed,
         gone=len(plan.gone),
+        absent=plan.absent,
         unchanged=plan.unchanged,
         same_text=plan.same_text,
         refused_rows=refusals.rows(plan.refused),

@@ -157,7 +157,7 @@ def _raw(target: Target, frame: pl.DataFrame, found: dict[str, str]) -> pl.Serie
 def _joined(said: Sequence[pl.Expr], target: Target) -> pl.Expr:
     if target.says_new_ward:  # an empty first column keeps its place: the second one's codes mean other wards
         old, new = said
-        both = pl.concat_str(old.fill_null(""), pl.lit(SAYS), new, separator=" ")
+        both = pl.concat_str(old, pl.lit(SAYS), new, separator=" ", ignore_nulls=True)
         return pl.when(new.is_null()).then(old).otherwise(both)
     return pl.concat_str(said, separator=target.separator, ignore_nulls=True) if len(said) > 1 else said[0]
 

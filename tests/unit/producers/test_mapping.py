@@ -102,6 +102,7 @@ def test_shipped_example_converts_whole_wards_and_keeps_split_ones_raw():
         ("17 Yersin", None, None),
     ]
     assert cleaned.frame["current_address.ward_code"].to_list() == [None, None, "26740", None, None, None]
+    assert set(cleaned.changes["rule"]) == {"old_ward", "ward"}
     assert cleaned.reviews.select("row", "field", "value", "reason").rows() == [
         (0, "permanent_address.ward_code", "25741", "needs_review")
     ]
