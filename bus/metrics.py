@@ -20,6 +20,16 @@ doubted = Counter(
     "Values that went out and that somebody should look at.",
     ["register", "agency", "reason"],
 )
+runs = Counter(
+    "lienthong_export_runs_total",
+    "Runs over an export that were to send something, by outcome: done, or the reason why nothing more was sent.",
+    ["register", "agency", "outcome"],
+)
+run_finished = Gauge(
+    "lienthong_export_published_timestamp_seconds",
+    "When a run last sent everything that its export says, in seconds since 1970.",
+    ["register", "agency"],
+)
 inbox_files = Counter(
     "lienthong_inbox_files_total", "Files put away, by outcome: done, failed.", ["register", "outcome"]
 )
@@ -66,6 +76,9 @@ fenced = Counter(
 outbox_unsent = Gauge("lienthong_outbox_unsent_rows", "Committed rows that wait to be sent.", ["register"])
 outbox_oldest = Gauge("lienthong_outbox_oldest_unsent_seconds", "Age of the oldest of them; 0 without.", ["register"])
 outbox_parked = Gauge("lienthong_outbox_parked_rows", "Rows that cannot be sent, kept with their reason.", ["register"])
+outbox_strays = Gauge(
+    "lienthong_outbox_stray_rows", "Rows that no relay takes: their aggregatetype is no topic.", ["agency"]
+)
 outbox_leading = Gauge("lienthong_outbox_leading", "1 while this relay sends, 0 while it stands by.", ["register"])
 outbox_seconds = Histogram(
     "lienthong_outbox_transaction_seconds", "One Kafka transaction of a relay.", ["register"], buckets=LATENCY_BUCKETS

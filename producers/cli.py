@@ -21,11 +21,13 @@ from bus.cli.options import (
     CodesOption,
     JsonOption,
     KafkaOption,
+    MetricsFileOption,
     PrefixOption,
     RegistryOption,
     cluster,
 )
 from bus.errors import ConfigInvalid
+from bus.metrics_file import metrics_kept
 from bus.settings import explain
 from producers.filediff.job import DEFAULT_STATE, FileJob, Kind, Outcome
 from producers.filediff.lines import ENCODINGS
@@ -98,6 +100,7 @@ def file_command(
     prefix: PrefixOption = None,
     codes: CodesOption = None,
     codes_on: CodesDayOption = None,
+    metrics_file: MetricsFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare an export with what was published before, and send only what is new, changed or gone.
@@ -133,7 +136,8 @@ def file_command(
         report=report,
         quarantine=quarantine,
     )
-    outcome = asyncio.run(publish_file(job, ConsoleReporter(err)))
+    with metrics_kept(None if dry_run else metrics_file):
+        outcome = asyncio.run(publish_file(job, ConsoleReporter(err)))
     if as_json:
         print_json(outcome.as_json())
     else:

@@ -47,6 +47,13 @@ CodesDayOption = Annotated[
     datetime | None,
     typer.Option("--codes-on", formats=["%Y-%m-%d"], help="Day on which codes have to be in force; today by default."),
 ]
+MetricsFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics-file",
+        help="Add this run's metrics to this .prom file, for node_exporter's textfile collector.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, for scripts.")]
 
 DEFAULT_KAFKA = "127.0.0.1:9092"

@@ -18,7 +18,9 @@ from bus.schema.folder import schemas_folder
 from producers.cleaning.names import key
 from producers.cleaning.rule import Clean, Doubt, Rule, by_value
 
-CODES = re.compile(r"([0-9]{5})(?:\D+([0-9]{5}))?")
+CODES = re.compile(r"([0-9]{5})\D+([0-9]{5})")
+SAYS = ">"
+"""Between an old ward and the new one that the source says, where each has a column; either side may be empty."""
 KINDS = {
     "p": "phường",
     "x": "xã",
@@ -30,6 +32,7 @@ KINDS = {
     "đk": "đặc khu",
 }
 SHORT = re.compile(rf"^({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:\.\s*|\s+|(?=[0-9]))")
+UNREAD = "unread"
 NEW_KINDS = ("phường", "xã", "đặc khu")
 
 
@@ -47,7 +50,8 @@ class OldWard:
 class _Found:
     old: str | None
     new: str | None
-    split: bool
+    state: str
+    """``whole``, ``split`` and not said which, ``differs`` from what the source says, ``unknown``."""
 
 
 def _unit(name: str) -> str:
@@ -77,16 +81,34 @@ def _rows() -> tuple[Mapping[str, str], ...]:
 
 
 def _old(cell: str) -> _Found | None:
-    """From ``26740``, ``26740 26743`` (old and new code) or ``Phường Bến Nghé, Quận 1``."""
-    codes = CODES.fullmatch(cell)
-    old, said = (codes[1], codes[2]) if codes else (_named(cell), None)
+    """From ``26740``, ``Phường Bến Nghé, Quận 1``, or either with the new ward: ``26740 > Sài Gòn``."""
+    before, said = _parts(cell)
+    new = _in_force()(said) if said else None
+    if not before:
+        return _Found(None, new, "whole") if new else None
+    old = before if re.fullmatch("[0-9]{5}", before) else _named(before)
     if old is None:
         return None
     ward = _old_wards().get(old)
     if ward is None:
-        return _Found(old, None, split=False)
-    new = said if said in ward.successors else ward.successors[0] if ward.whole else None
-    return _Found(old or None, new, split=new is None)
+        return _Found(old, None, "unknown")
+    return _Found(old or None, *_succeeded(ward, said, new))
+
+
+def _parts(cell: str) -> tuple[str, str]:
+    """The old ward and what the source says of the new one; empty where it says nothing."""
+    codes = CODES.fullmatch(cell)
+    before, _, said = (codes[1], SAYS, codes[2]) if codes else cell.partition(SAYS)
+    return before.strip(), said.strip()
+
+
+def _succeeded(ward: OldWard, said: str, new: str | None) -> tuple[str | None, str]:
+    """The ward in force, and whether what the source says agrees with it."""
+    if new in ward.successors:
+        return new, "whole"
+    if not ward.whole:
+        return None, "split"
+    return ward.successors[0], "differs" if said else "whole"
 
 
 def _named(cell: str) -> str | None:
@@ -94,6 +116,11 @@ def _named(cell: str) -> str | None:
     ward, _, district = cell.partition(",")
     names = _unit(ward), _unit(district.split(",")[0])
     return _old_names().get(names if names[1] else ("", names[0]))
+
+
+@cache
+def _in_force() -> Callable[[str], str | None]:
+    return _new(load_codes()["ward"])
 
 
 def _new(wards: CodeList) -> Callable[[str], str | None]:
@@ -122,23 +149,19 @@ def _of(part: str) -> Clean:
     return by_value(each)
 
 
-def _is(test: str) -> Clean:
+def _is(state: str) -> Clean:
     def each(cell: str) -> str | None:
         found = _old(cell)
-        return test if (found is None and test == "unread") or (found and _state(found) == test) else None
+        return state if (found.state if found else UNREAD) == state else None
 
     return lambda column: by_value(each)(column).is_not_null()
-
-
-def _state(found: _Found) -> str:
-    return "split" if found.split else "whole" if found.new else "unknown"
 
 
 OLD_WARD = Rule(
     name="old_ward",
     says="converts a ward of before 1 July 2025 that went whole into a new one; keeps the old code; doubts split ones",
     clean=_of("new"),
-    refuses=lambda before, _: _is("unread")(before),
+    refuses=lambda before, _: _is(UNREAD)(before),
     expected="a 5-digit code of a ward before 1 July 2025, or its name and district as Phường Bến Nghé, Quận 1",
     doubts=(
         Doubt(
@@ -150,6 +173,11 @@ OLD_WARD = Rule(
             "unknown_old_ward",
             "a ward of the city as it was before 1 July 2025; or a column of new codes, or an address elsewhere",
             lambda before, _: _is("unknown")(before),
+        ),
+        Doubt(
+            "ward_differs",
+            "the ward into which the old one went whole, which was taken; the source names another: see which is wrong",
+            lambda before, _: _is("differs")(before),
         ),
     ),
     also={"old_ward_code": _of("old")},

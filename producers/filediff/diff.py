@@ -122,6 +122,8 @@ class Plan:
     """Keys to delete."""
     published: int
     """How many keys there were before."""
+    absent: int
+    """How many of them a full export does not have, whether they are deleted or not."""
     twice: pl.Series
     """Keys that stand in several rows: none of those goes out."""
     refused: refusals.Refusals
@@ -162,6 +164,7 @@ def plan(tally: Tally, before: Before, key_field: str, *, partial: bool) -> Plan
         same_text=unread,
         gone=absent.clear() if partial or withheld else absent,
         published=live.height,
+        absent=0 if partial else len(absent),
         twice=pl.concat([known["key"].gather(twice[PLACE]), strange_twice[KEY].alias("key")]).unique(),
         refused=refusals.together([*tally.refused, refusals.told(lines, key_field, "duplicate", ONCE)]),
         withheld=withheld if withheld and len(absent) else None,

@@ -7,8 +7,8 @@ import polars as pl
 
 from bus.errors import FileRefused
 from producers.filediff.layout import Layout
-from producers.filediff.lines import DOS_END, LINE_BYTES, Lines, pieces, taken
-from producers.filediff.reader import CHUNK_ROWS, EMPTY, ENCODING, HALF, UTF8_BOM, Chunk, Damaged
+from producers.filediff.lines import DOS_END, LINE_BYTES, Lines, expected_of, pieces, taken
+from producers.filediff.reader import CHUNK_ROWS, EMPTY, HALF, UTF8_BOM, Chunk, Damaged
 
 
 class FixedReader:
@@ -23,6 +23,7 @@ class FixedReader:
         self.header = [place.name for place in layout.column]
         start = stream.read(len(UTF8_BOM))
         stream.seek(len(UTF8_BOM) if start == UTF8_BOM else 0)
+        self._expected = expected_of(stream)
         self._lines = pieces(stream)
         self._line = sum(1 for _ in islice(self._lines, layout.skip))
         if not start.strip():
@@ -64,7 +65,7 @@ class FixedReader:
         if not raw.endswith(b"\n"):
             raise FileRefused(f"{self._name}: line {line}, the last, {HALF}")
         if text is None:
-            return Damaged(line, "encoding", ENCODING, raw.rstrip(b"\r\n"))
+            return Damaged(line, "encoding", self._expected, raw.rstrip(b"\r\n"))
         wanted = self._layout.length or f"at most {self._layout.width}"
         return Damaged(line, "cells", f"{wanted} characters as in the layout, found {len(text)}", raw.rstrip(b"\r\n"))
 

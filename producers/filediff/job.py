@@ -112,6 +112,8 @@ class Outcome:
     new: int
     changed: int
     gone: int
+    absent: int
+    """Published subjects that a full export does not have; ``gone``, unless deletes were withheld."""
     unchanged: int
     same_text: int
     """Of the unchanged, rows that are word for word as before: they were neither read nor checked again."""

@@ -15,6 +15,7 @@ from bus.errors import ConfigInvalid, FileRefused
 UTF8 = "utf-8"
 UTF16 = ("utf-16", "utf-16-le", "utf-16-be")
 ENCODINGS = (UTF8, *UTF16, "cp1258", "cp1252", "iso8859-1")
+EXPECTED = "UTF-8, or another encoding that --encoding declares; TCVN3 and VNI are declared in a mapping"
 FONTS = ("tcvn3", "vni")
 MARKS = {codecs.BOM_UTF8: UTF8, codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 LINE_BYTES = 1 << 20  # more than a row may have
@@ -62,6 +63,18 @@ def lines(stream: BinaryIO, name: str, encoding: str) -> Lines:
     return stream if encoding == UTF8 else Recoded(stream, name, encoding)
 
 
+def charset_of(stream: Lines) -> str:
+    """As it was declared, for people."""
+    return (stream.encoding if isinstance(stream, Recoded) else UTF8).upper()
+
+
+def expected_of(stream: Lines) -> str:
+    """What is told of bytes that are none of the declared encoding's characters."""
+    if charset_of(stream) == UTF8.upper():
+        return EXPECTED
+    return f"{charset_of(stream)}, as was declared; declare what it is: --encoding, or charset in the mapping's source"
+
+
 def pieces(stream: Lines) -> Iterator[bytes]:
     """The lines, one that does not end in pieces: each is too long for a row."""
     return iter(partial(stream.readline, LINE_BYTES), b"")
@@ -85,7 +98,7 @@ class Recoded:
 
     def __init__(self, stream: BinaryIO, name: str, encoding: str) -> None:
         self._name = name
-        self._encoding = encoding
+        self.encoding = encoding
         errors = "strict" if encoding in UTF16 else "surrogateescape"
         self._text = io.TextIOWrapper(stream, encoding, errors=errors, newline="\n")
         self._rest = b""
@@ -114,5 +127,5 @@ class Recoded:
         except UnicodeError as error:
             why = "ends in the middle of a character: half-written" if "truncated" in str(error) else "is not"
             raise FileRefused(
-                f"{self._name}: {why} {self._encoding.upper()}; wait until it is complete, or pass its --encoding"
+                f"{self._name}: {why} {self.encoding.upper()}; wait until it is complete, or pass its --encoding"
             ) from error

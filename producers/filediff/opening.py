@@ -1,24 +1,29 @@
 """An export opened by its format: the one that is declared, or else the one that its name ends in."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import BinaryIO
 
 from bus.errors import FileRefused
 from producers.filediff.fixed import FixedReader
-from producers.filediff.header import QUARANTINE_COLUMNS
+from producers.filediff.header import DELIMITERS, QUARANTINE_COLUMNS
 from producers.filediff.job import FileJob
 from producers.filediff.layout import layout_named
 from producers.filediff.lines import UTF8, encoding_named, lines
 from producers.filediff.reader import UTF8_BOM, CsvReader, Reader
 from producers.filediff.sheet import SheetReader
 
+QUARANTINE_START = QUARANTINE_COLUMNS[0].encode()
+START_BYTES = len(UTF8_BOM) + len(QUARANTINE_START) + 1
+
 
 @contextmanager
 def opened(job: FileJob, charset: str = UTF8) -> Iterator[Reader]:
     """The export to be read, closed at the block's end; ``charset`` is what a mapping declares its bytes to be.
 
-    A quarantine file is what we wrote, CSV in UTF-8, whatever the export was. Raises FileRefused, ConfigInvalid.
+    A quarantine file is what we wrote, CSV in UTF-8, whatever the export was; its own header says what is between its
+    cells. Raises FileRefused, ConfigInvalid.
     """
     try:
         with job.file.open("rb") as stream:
@@ -27,11 +32,26 @@ def opened(job: FileJob, charset: str = UTF8) -> Iterator[Reader]:
         raise FileRefused(f"{job.file}: {error.strerror}; name an export that can be read") from error
 
 
+def told_by_file(job: FileJob) -> FileJob:
+    """The job with what a quarantine file's header says of its delimiter; any other job as it is."""
+    after = _start(job.file).removeprefix(QUARANTINE_START)[:1].decode("ascii", "replace")
+    return job.model_copy(update={"delimiter": after}) if is_quarantine(job.file) and after in DELIMITERS else job
+
+
+def is_quarantine(file: Path) -> bool:
+    """Whether a file begins as those of refused rows do; not so where it cannot be read."""
+    return _start(file).startswith(QUARANTINE_START)
+
+
+def _start(file: Path) -> bytes:
+    with suppress(OSError), file.open("rb") as stream:
+        return stream.read(START_BYTES).removeprefix(UTF8_BOM)
+    return b""
+
+
 def _reader(job: FileJob, stream: BinaryIO, charset: str) -> Reader:
     name, encoding = job.file.name, encoding_named(charset)
-    start = stream.read(len(UTF8_BOM) + len(QUARANTINE_COLUMNS[0])).removeprefix(UTF8_BOM)
-    stream.seek(0)
-    if start.startswith(QUARANTINE_COLUMNS[0].encode()):
+    if is_quarantine(job.file):
         return CsvReader(stream, name, job.delimiter)
     if job.kind == "xlsx":
         return SheetReader(stream, name, job.sheet, job.delimiter)

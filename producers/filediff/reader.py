@@ -18,7 +18,7 @@ import polars as pl
 
 from bus.errors import FileRefused
 from producers.admission import MAX_EVENT_BYTES
-from producers.filediff.lines import DOS_END, LINE_BYTES, Lines, pieces, taken
+from producers.filediff.lines import DOS_END, EXPECTED, LINE_BYTES, Lines, charset_of, expected_of, pieces, taken
 
 CHUNK_ROWS = 25_000  # twice as many would take 60 MB more and save no time
 MOST_COLUMNS = 4_096  # each takes its share of every look at a row
@@ -26,7 +26,6 @@ MAX_ROW_LINES = 100  # a quote that is never closed costs this many lines of rea
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UTF8_BOM = b"\xef\xbb\xbf"
 
-ENCODING = "UTF-8, or another encoding that --encoding declares; TCVN3 and VNI are declared in a mapping"
 HALF = "is no whole row and has no line end: the file is half-written; wait until the export is complete"
 QUOTES = 'cells that hold a delimiter, a quote or a line end in "double quotes", each quote inside them doubled'
 TOO_LONG = f"a row of at most {MAX_ROW_LINES} lines and {MAX_EVENT_BYTES} bytes; look for a quote that is not closed"
@@ -120,7 +119,7 @@ class CsvReader:
         if not start.strip():
             raise FileRefused(f"{self._name}: empty; {EMPTY}")
         if start.startswith(UTF16) or b"\x00" in start:
-            raise FileRefused(f"{self._name}: looks like UTF-16 or a binary file; expected {ENCODING}")
+            raise FileRefused(f"{self._name}: looks like UTF-16 or a binary file; expected {EXPECTED}")
         self._stream.seek(len(UTF8_BOM) if start.startswith(UTF8_BOM) else 0)
         found = next(self._rows(), None)
         if found is None:
@@ -185,7 +184,7 @@ class CsvReader:
     def _sound(self, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]] | Damaged]:
         for cells in reader:
             if self._undecodable:
-                yield self._damaged("encoding", ENCODING)
+                yield self._damaged("encoding", expected_of(self._stream))
             elif not cells:
                 self._taken.clear()  # an empty line
             elif self._width in (None, len(cells)):
@@ -228,12 +227,12 @@ class CsvReader:
                 yield line.decode(errors="replace")
 
     def _check_encoding(self, chunk: Chunk | None) -> None:
-        """More rows of the first chunk that are not in UTF-8 than are: then the file is in another encoding."""
+        """More rows of the first chunk that are not in the declared encoding than are: then the file is in another."""
         wrong = [found.line for found in chunk.damaged if found.reason == "encoding"] if chunk else []
         if chunk and len(wrong) > len(chunk) / 2:
             raise FileRefused(
-                f"{self._name}: {len(wrong)} of the first {len(chunk)} rows, from line {wrong[0]} on, are not UTF-8; "
-                f"expected {ENCODING}"
+                f"{self._name}: {len(wrong)} of the first {len(chunk)} rows, from line {wrong[0]} on, are not "
+                f"{charset_of(self._stream)}; expected {expected_of(self._stream)}"
             )
 
 

@@ -29,7 +29,7 @@ from producers.filediff.job import FileJob, Outcome
 from producers.filediff.ledger import Ledger
 from producers.filediff.lines import UTF8
 from producers.filediff.look import Kept, Terms, look
-from producers.filediff.opening import opened
+from producers.filediff.opening import opened, told_by_file
 from producers.filediff.place import held
 from producers.filediff.progress import Reporter, Silent
 from producers.filediff.quarantine import Quarantine
@@ -59,6 +59,32 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     anything is sent; Fenced when another run has taken over; and what the Publisher raises.
     """
     run = _run(job, reporter or Silent(), now)
+    try:
+        outcome = await _publish(run, now)
+    except BusError as error:
+        _count_run(run, error.reason)
+        raise
+    _count_run(run, "done")
+    if outcome.sent:
+        metrics.run_finished.labels(run.register.name, run.agency).set(now().timestamp())
+    return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    job: FileJob
+    reporter: Reporter
+    catalog: Catalog
+    register: Register
+    agency: AgencyCode
+    topic: TopicName
+    origin: Origin
+    started_at: datetime
+    since: float = field(default_factory=time.monotonic)
+
+
+async def _publish(run: _Run, now: Clock) -> Outcome:
+    job = run.job
     async with AsyncExitStack() as stack:
         reader = stack.enter_context(opened(job, _charset(job)))
         source, release, codes = await _source(run, stack)
@@ -94,17 +120,10 @@ async def publish_file(job: FileJob, reporter: Reporter | None = None, now: Cloc
     return outcome
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    job: FileJob
-    reporter: Reporter
-    catalog: Catalog
-    register: Register
-    agency: AgencyCode
-    topic: TopicName
-    origin: Origin
-    started_at: datetime
-    since: float = field(default_factory=time.monotonic)
+def _count_run(run: _Run, outcome: str) -> None:
+    """A dry run is none."""
+    if not run.job.dry_run:
+        metrics.runs.labels(run.register.name, run.agency, outcome).inc()
 
 
 def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
@@ -114,7 +133,8 @@ def _run(job: FileJob, reporter: Reporter, now: Clock) -> _Run:
         raise FileRefused(f"{job.file}: no such file; name an export that can be read")
     if job.quarantine is not None and job.quarantine.exists() and job.quarantine.samefile(job.file):
         raise ConfigInvalid(f"{job.quarantine}: the quarantine file would replace the export; name another one")
-    return _Run(job, reporter, catalog, register, agency, register.topic(agency), _origin(job), now())
+    origin = _origin(job)
+    return _Run(told_by_file(job), reporter, catalog, register, agency, register.topic(agency), origin, now())
 
 
 async def _source(run: _Run, stack: AsyncExitStack) -> tuple[Source, Release, Codebook]:
@@ -171,15 +191,23 @@ def _tell(run: _Run, plan: Plan, outcome: Outcome) -> None:
     metrics.rows_passed.labels(run.register.name, run.agency).inc(outcome.rows_passed)
     _report(outcome, plan)
     if plan.withheld:
-        run.reporter.say(f"nobody is deleted: {plan.withheld}; correct these rows and publish the export again")
-    job = run.job
-    if plan.share_gone > job.max_delete_share and not job.confirm_deletes and not job.dry_run:
-        History(history_file(job.state)).append(outcome.as_json())
-        raise ConfirmationNeeded(
-            f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
-            f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
-            "export is not a full one, or --confirm-deletes if they are to be deleted"
+        run.reporter.say(
+            f"nobody is deleted: {plan.withheld}, and {plan.absent} of {plan.published} published subjects are not in "
+            "it; look whether it is whole, correct these rows and publish the export again"
         )
+    job = run.job
+    if plan.share_gone <= job.max_delete_share or job.confirm_deletes:
+        return
+    why = (
+        f"{job.file.name}: {len(plan.gone)} of {plan.published} published subjects are not in it "
+        f"({plan.share_gone:.0%}, more than {job.max_delete_share:.0%}); nothing was sent: pass --partial if the "
+        "export is not a full one, or --confirm-deletes if they are to be deleted"
+    )
+    if job.dry_run:
+        run.reporter.say(f"would have to be confirmed: {why}")
+        return
+    History(history_file(job.state)).append(outcome.as_json())
+    raise ConfirmationNeeded(why)
 
 
 async def _send(run: _Run, plan: Plan, spool: Spool, sender: Sender) -> None:
@@ -247,6 +275,7 @@ def _outcome(run: _Run, plan: Plan, rebuilt: str | None, kept: Kept, codes: Code
         new=plan.new,
         changed=plan.changed,
         gone=len(plan.gone),
+        absent=plan.absent,
         unchanged=plan.unchanged,
         same_text=plan.same_text,
         refused_rows=refusals.rows(plan.refused),

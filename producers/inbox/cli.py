@@ -21,6 +21,7 @@ from bus.cli.options import (
     CodesDayOption,
     CodesOption,
     KafkaOption,
+    MetricsFileOption,
     PrefixOption,
     RegistryOption,
     cluster,
@@ -28,6 +29,7 @@ from bus.cli.options import (
 from bus.errors import ConfigInvalid, InputRefused
 from bus.health import serving
 from bus.log import configure
+from bus.metrics_file import metrics_kept
 from bus.names import TopicName
 from bus.settings import explain, load_toml
 from producers.filediff.job import DEFAULT_STATE, Kind
@@ -71,6 +73,7 @@ def watch(
     metrics_port: Annotated[
         int | None, typer.Option(help="Serve /metrics, /livez and /readyz here; 0 for a free port.")
     ] = None,
+    metrics_file: MetricsFileOption = None,
     once: Annotated[bool, typer.Option("--once", help="Take what is complete now, then end: for cron.")] = False,
     kafka: KafkaOption = DEFAULT_KAFKA,
     registry: RegistryOption = None,
@@ -86,6 +89,8 @@ def watch(
     nothing is lost and nothing sent twice. With --once it ends with 3 when a file has failed, with 4 when one waits.
     """
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
+    if metrics_file and not once:
+        raise ConfigInvalid("--metrics-file: goes with --once; a watcher that stays serves them on --metrics-port")
     where = cluster(kafka, registry, cluster_file)
     options: dict[str, Any] = {"kafka": where.kafka, "registry": where.registry, "catalog": catalog, "prefix": prefix}
     route = {
@@ -104,7 +109,8 @@ def watch(
     options |= {"poll_seconds": poll, "metrics": {"port": metrics_port}}
     settings = load_toml(config, InboxSettings) if config else _settings(options)
     configure(json=not sys.stderr.isatty())
-    found = asyncio.run(_watch(directory, settings, once=once))
+    with metrics_kept(metrics_file if once else None):
+        found = asyncio.run(_watch(directory, settings, once=once))
     if once and found.away:
         raise found.away
     if once and found.failed:

@@ -12,6 +12,7 @@ from bus import metrics
 from bus.errors import BusError, ConfirmationNeeded, FileRefused, StateInvalid, Unavailable
 from producers.filediff.job import FileJob
 from producers.filediff.job import Outcome as Published
+from producers.filediff.opening import is_quarantine
 from producers.filediff.progress import Advance
 from producers.filediff.run import publish_file
 from producers.inbox import folder as disk
@@ -101,6 +102,8 @@ class Inbox:
         """Publish a file and put it away; what is away for now, if the file has to wait for it."""
         taken = disk.take(folder, entry)
         job = self._settings.job(route, taken.file, taken.report, taken.quarantine)
+        if is_quarantine(taken.file):
+            job = job.model_copy(update={"partial": True})
         try:
             outcome = await publish_file(job, self)
         except _Stopping:

@@ -1,5 +1,6 @@
 """What an inbox is told: for each kind of file its register and how it is read."""
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from bus.codes import CodesFrom
 from bus.errors import ConfigInvalid
 from bus.settings import KafkaSettings, RegistrySettings, Settings, explain
 from producers.filediff.job import DEFAULT_STATE, FileJob, Kind
+
+QUARANTINED = re.compile(r"(?:[0-9]{8}T[0-9]{6}(?:\.[0-9]+)?-)+(.+?)(?:\.quarantine\.csv)+")
+"""How an inbox calls the refused rows of an export."""
 
 
 class Metrics(Settings):
@@ -45,7 +49,10 @@ class Route(Settings):
         return given
 
     def takes(self, name: str) -> bool:
-        return fnmatchcase(name.lower(), self.pattern.lower())
+        """A quarantine file is taken under the name of the export that it is of."""
+        quarantined = QUARANTINED.fullmatch(name)
+        names = (name, quarantined[1]) if quarantined else (name,)
+        return any(fnmatchcase(each.lower(), self.pattern.lower()) for each in names)
 
 
 BUS = ("kafka", "registry", "catalog", "prefix", "schemas", "state", "codes", "codes_on")

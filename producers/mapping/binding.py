@@ -1,7 +1,7 @@
 """A mapping file held against its register: each field with its columns and the rules that it will go through."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bus.errors import ConfigInvalid
 from bus.schema.agreements import Codes
@@ -28,6 +28,8 @@ class Target:
     constant: str | None
     empty: tuple[str, ...]
     rules: tuple[Rule, ...]
+    says_new_ward: bool
+    """Its second column says which new ward an old one became."""
     siblings: tuple[tuple[str, str], ...]
     """Fields that its rules fill beside it: (as the rule calls it, as the register does)."""
 
@@ -67,6 +69,7 @@ def _target(file: MappingFile, column: Column, lists: Codes, name: str) -> Targe
         constant=given.constant,
         empty=file.source.empty,
         rules=rules,
+        says_new_ward=given.parse == "old_ward" and len(given.columns) > 1,
         siblings=tuple((each, _beside(column.name, each)) for rule in rules for each in rule.also),
     )
 
@@ -127,7 +130,7 @@ def _alone(made: list[Target], known: dict[str, Column], name: str) -> Iterator[
             if field not in known:
                 raise ConfigInvalid(f"{name}: fields.{target.name}.parse: the register has no {rule} beside it")
         free = tuple(each for each in target.siblings if each[1] not in mapped)
-        yield Target(target.name, target.columns, target.separator, target.constant, target.empty, target.rules, free)
+        yield replace(target, siblings=free)
 
 
 def _beside(field: str, name: str) -> str:

@@ -87,6 +87,8 @@ class FieldRule(_Part):
                 raise ValueError(f"formats: {form}: {why}")
         if self.codes and self.parse:
             raise ValueError("a field has codes or parse, not both")
+        if self.parse == "old_ward" and len(self.columns) > 2:
+            raise ValueError("old_ward reads one column of old wards, and one that says the new ward")
         if self.otherwise is not None and not self.codes:
             raise ValueError("otherwise belongs to codes")
         return self

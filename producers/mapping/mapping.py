@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ from bus.schema.fields import RegisterSchema
 from producers.cleaning import Account, clean
 from producers.cleaning.dossier_codes import DATE_DIFFERS, date_differs
 from producers.cleaning.fonts import decode
+from producers.cleaning.wards import SAYS
 from producers.columns import nearest
 from producers.mapping.binding import Target, bind, encodings
 from producers.mapping.document import MappingFile, SourceForm
@@ -149,8 +150,16 @@ def _raw(target: Target, frame: pl.DataFrame, found: dict[str, str]) -> pl.Serie
     silent = ["", *target.empty]
     cells = [pl.col(found[name]).cast(pl.String) for name in target.columns]
     said = [pl.when(~cell.str.strip_chars().is_in(silent)).then(cell) for cell in cells]
-    joined = pl.concat_str(said, separator=target.separator, ignore_nulls=True) if len(said) > 1 else said[0]
+    joined = _joined(said, target)
     return frame.select(pl.when(joined != "").then(joined).alias("value")).to_series()
+
+
+def _joined(said: Sequence[pl.Expr], target: Target) -> pl.Expr:
+    if target.says_new_ward:  # an empty first column keeps its place: the second one's codes mean other wards
+        old, new = said
+        both = pl.concat_str(old, pl.lit(SAYS), new, separator=" ", ignore_nulls=True)
+        return pl.when(new.is_null()).then(old).otherwise(both)
+    return pl.concat_str(said, separator=target.separator, ignore_nulls=True) if len(said) > 1 else said[0]
 
 
 def _told(schema: pl.Schema, part: str, accounts: list[tuple[Target, Account]], rows: pl.Series) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, ProgrammingError
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable
 
@@ -17,6 +17,15 @@ DRIVERS = {
 }
 KNOWN = ("postgresql", "sqlite", "mysql", "mariadb", "mssql", "oracle")
 CONNECT_SECONDS = 10
+DENIED = {
+    1044: "this user may not use the database",
+    1045: "this user or password is not known there",
+    1142: "this user lacks a right on a table",
+    1143: "this user lacks a right on a column",
+    1227: "this user lacks a right for it",
+}
+"""MariaDB's and MySQL's errors about rights, which their drivers take for a server's that is away."""
+NO_TABLE = 1146
 LOCK_SECONDS = 30  # SQLite has one writer at a time: the agency's transaction or ours
 
 
@@ -65,16 +74,44 @@ def told_plainly(engine: Engine) -> Iterator[None]:
     """Turn the driver's errors into ours. Their texts may hold values, so that only their kind is told."""
     try:
         yield
-    except OperationalError as error:
-        raise DatabaseUnavailable(
-            f"{_place(engine)}: {_kind(error)}; check that it runs and the address is right"
-        ) from error
-    except ProgrammingError as error:
-        raise ConfigInvalid(
-            f"{_place(engine)}: {_kind(error)}; check this user's rights, and run: lienthong outbox install"
-        ) from error
     except DBAPIError as error:
-        raise DatabaseUnavailable(f"{_place(engine)}: {_kind(error)}") from error
+        place, mended = _place(engine), remedy(error.orig)
+        if mended is not None:
+            raise ConfigInvalid(f"{place}: {mended}") from error
+        if isinstance(error, ProgrammingError):
+            raise ConfigInvalid(
+                f"{place}: {_kind(error)}; check this user's rights, and run: lienthong outbox install"
+            ) from error
+        raise DatabaseUnavailable(
+            f"{place}: {_kind(error)}; check that it runs, and the address, user and password of --url"
+        ) from error
+
+
+def remedy(error: object) -> str | None:
+    """Of what no later try mends: rights that are missing, tables that are not there; None for anything else.
+
+    Of rights PostgreSQL names the object, and never a value (SQLSTATE 42501).
+    """
+    state = getattr(error, "sqlstate", None)
+    if state == "42501":
+        told = str(getattr(getattr(error, "diag", None), "message_primary", None) or "on what it uses")
+        return f"missing rights: {told}; {_granted(told)}"
+    number = error.args[0] if isinstance(error, Exception) and error.args else None
+    if number in DENIED:
+        return f"{DENIED[number]}; as an administrator: GRANT … TO this user"
+    if str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_READONLY"):
+        return "may not be written; give this user the right to write the file and its folder"
+    if state == "42P01" or number == NO_TABLE or str(number).startswith("no such table: "):
+        return "tables are not there; run: lienthong outbox install, or for a captured table lienthong capture install"
+    return None
+
+
+def _granted(told: str) -> str:
+    if "must be owner" in told:
+        return "run it as that owner"
+    if "schema" in told:
+        return "as its owner: GRANT CREATE, USAGE ON SCHEMA … TO …"
+    return "as its owner: GRANT SELECT, INSERT, UPDATE, DELETE ON … TO …"
 
 
 def _place(engine: Engine) -> str:

@@ -47,7 +47,7 @@ def show(register: RegisterChoice = None, state: StateOption = DEFAULT_STATE, as
     if as_json:
         print_json(_told(run, before) | {"report": dict(run.report)})
         return
-    table = Table("", "last run", "since the run before", title=f"{run.register} by {run.agency}, {_when(run)}")
+    table = Table("", "last run", "since the run before", title=f"{run.register} by {run.agency}, {_head(run, ', ')}")
     changes = deltas(run, before)
     for name in names([run, before] if before else [run]):
         table.add_row(_words(name), _number(run.counters.get(name, 0)), _delta(changes.get(name, 0)))
@@ -88,6 +88,7 @@ def _told(run: Run, before: Run | None) -> dict[str, Any]:
         "at": run.at,
         "register": run.register,
         "agency": run.agency,
+        "marks": run.marks,
         "counters": run.counters,
         "deltas": deltas(run, before),
     }
@@ -99,7 +100,7 @@ def _trend(runs: list[Run], last: int) -> Table:
     newest = runs[0]
     table = Table("", title=f"{newest.register} by {newest.agency}")
     for run, _ in shown:
-        table.add_column(_when(run), justify="right")
+        table.add_column(_head(run, "\n"), justify="right")
     for name in names(run for run, _ in shown):
         cells = (
             " ".join(filter(None, (_number(run.counters.get(name, 0)), _delta(deltas(run, before).get(name, 0)))))
@@ -109,8 +110,9 @@ def _trend(runs: list[Run], last: int) -> Table:
     return table
 
 
-def _when(run: Run) -> str:
-    return run.at[:16].replace("T", " ")
+def _head(run: Run, between: str) -> str:
+    """When it began, and what has to be known of it."""
+    return between.join((run.at[:16].replace("T", " "), *run.marks))
 
 
 def _words(name: str) -> str:

@@ -23,6 +23,12 @@ class Run:
     def counters(self) -> dict[str, Number]:
         return counters(self.report)
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What has to be known to read its numbers: of a run that sent nothing, they are what would have been sent."""
+        told = {"partial": self.report.get("partial") is True, "nothing sent": self.report.get("sent") is False}
+        return tuple(mark for mark, holds in told.items() if holds)
+
 
 def counters(report: Mapping[str, Any]) -> dict[str, Number]:
     """Every number of a report by name, in its order; those of a mapping as ``refused.codes``."""

@@ -107,6 +107,41 @@ def test_killed_inbox_loses_nothing_and_sends_nothing_twice(office, kafka, topic
     assert (len(found), set(ops.values())) == (20 + 5 + 15, {1, 2})
 
 
+def test_corrected_quarantine_file_is_put_back_into_the_inbox_as_it_is(office, kafka, topic_prefix, tmp_path, capsys):
+    inbox = tmp_path / "inbox"
+    command = [*office, *POLICE, "--pattern", "identity*", "--format", "tsv"]
+    inbox.mkdir()
+    rows = [*people(5), person(6, sex="boy"), person(7, sex="lad")]
+    export(inbox, rows, "identity.tsv", delimiter="\t")
+    assert once(command, capsys)[0] == 0
+    for wrong, right in (("boy", "male"), ("lad", "male")):
+        [quarantine] = sorted((inbox / "done").glob("*quarantine.csv"))[-1:]
+        text = quarantine.read_text(encoding="utf-8")
+        quarantine.unlink()
+        (inbox / quarantine.name).write_text(text.replace(wrong, right), encoding="utf-8")
+        assert once(command, capsys)[0] == 0
+    found = asyncio.run(events(kafka, topic_prefix))
+    assert sorted(event.key for event in found) == sorted(row["personal_id"] for row in rows)
+    assert left(inbox)[""] == [".inbox.lock"]
+
+
+def test_file_whose_deletes_want_to_be_confirmed_is_published_from_failed(
+    office, kafka, topic_prefix, tmp_path, capsys
+):
+    inbox = tmp_path / "inbox"
+    for count, code in ((10, 0), (7, 3)):
+        put(inbox, people(count), "night.csv", 1_000_000 + 10 - count)
+        assert once([*office, *POLICE], capsys)[0] == code
+    [file] = (inbox / "failed").glob("*night.csv")
+    [report] = (inbox / "failed").glob("*.report.json")
+    assert "3 of 10 published subjects are not in it" in json.loads(report.read_text(encoding="utf-8"))["message"]
+    shared = office[office.index("--state") : office.index("--settle")]
+    with pytest.raises(SystemExit) as exited:
+        main(["publish", "file", IDENTITY, str(file), "--agency", "H29.5", *shared, "--confirm-deletes"])
+    assert not exited.value.code
+    assert Counter(event.op.value for event in asyncio.run(events(kafka, topic_prefix))) == {"UPSERT": 10, "DELETE": 3}
+
+
 def test_several_registers_go_by_folder_and_pattern_of_a_config_file(kafka, topic_prefix, tmp_path, capsys):
     asyncio.run(prepare(kafka, topic_prefix, [IDENTITY, CASE]))
     inbox = tmp_path / "inbox"

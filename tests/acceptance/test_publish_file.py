@@ -75,6 +75,8 @@ def test_json_is_one_document_for_scripts(lienthong, tmp_path):
 def test_too_many_deletes_end_with_5_and_name_both_ways_out(lienthong, tmp_path):
     assert lienthong(export(tmp_path, people(10)))[0] == 0
     smaller = export(tmp_path, people(7))
+    code, _, error = lienthong(smaller, "--dry-run")
+    assert (code, "would have to be confirmed" in error, "3 of 10" in error) == (0, True, True)
     code, _, error = lienthong(smaller)
     assert (code, "--confirm-deletes" in error, "--partial" in error) == (5, True, True)
     assert lienthong(smaller, "--max-delete-share", "0.3")[0] == 0
@@ -88,6 +90,8 @@ def test_deletes_held_back_for_an_unreadable_key_are_told(lienthong, tmp_path):
     rows[3]["personal_id"] = "0790850000"
     code, _, error = lienthong(export(tmp_path, rows))
     assert (code, "nobody is deleted: the key of 1 row cannot be trusted" in error) == (0, True)
+    error = lienthong(export(tmp_path, rows[:7]), "--json")[2]  # 30 % fewer are told, too, though nobody is deleted
+    assert "4 of 10 published subjects are not in it; look whether it is whole" in " ".join(error.split())
 
 
 BAD_FILES = {
@@ -198,3 +202,25 @@ def test_every_damaged_row_is_named_with_its_line_and_kept_as_it_came(lienthong,
     kept.write_bytes(mended)
     again = json.loads(lienthong(kept, "--partial", "--json")[1])
     assert (again["new"], again["refused"]) == (3, {})
+
+
+@pytest.mark.usefixtures("ready")
+def test_figures_of_runs_from_cron_go_on_in_a_file_whatever_became_of_them(lienthong, tmp_path):
+    figures = tmp_path / "lienthong.prom"
+    file = export(tmp_path, [*people(5), person(8, sex="boy")])
+    assert lienthong(file, "--metrics-file", figures, "--dry-run")[0] == 0
+    assert not figures.exists()
+    assert [lienthong(file, "--metrics-file", figures)[0] for _ in range(2)] == [0, 0]
+    (tmp_path / "shoes.csv").write_text("shoes,socks\n")
+    assert lienthong(tmp_path / "shoes.csv", "--metrics-file", figures)[0] == 3
+    for name, label, value in (
+        ("lienthong_refused_rows_total", 'reason="codes",', " 2.0"),
+        ("lienthong_published_events_total", 'op="UPSERT",', " 5.0"),
+        ("lienthong_export_runs_total", 'outcome="done",', " 2.0"),
+        ("lienthong_export_runs_total", 'outcome="file_refused",', " 1.0"),
+        ("lienthong_export_published_timestamp_seconds", "", " "),
+    ):
+        assert f'{name}{{agency="H29.5",{label}register="{IDENTITY}"}}{value}' in text(figures)
+    assert person(8)["personal_id"] not in text(figures)
+    code, _, error = lienthong(file, "--metrics-file", tmp_path / "lienthong.txt")
+    assert (code, ".prom" in error) == (3, True)

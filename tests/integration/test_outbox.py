@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pymysql
 import pytest
+import structlog
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -143,6 +144,28 @@ def test_rows_of_other_languages_are_encoded_and_a_bad_one_is_parked_by_name_whi
         query = "SELECT id, parked FROM lienthong_outbox WHERE parked IS NOT NULL"
         ((parked, reason),) = connection.execute(text(query)).all()
     assert (str(parked), "sex: codes" in reason or "sex" in reason, "secret-value" in reason) == (str(bad), True, False)
+
+
+def test_row_of_a_mistyped_register_is_told_and_sent_once_it_is_corrected(kafka, topic_prefix, tmp_path):
+    url = f"sqlite:///{tmp_path / 'agency.db'}"
+    engine = installed(url)
+    asyncio.run(prepare(kafka, topic_prefix))
+    with engine.begin() as connection:
+        foreign(connection, 1, person(1))
+        foreign(connection, 2, person(2), event_id="0190a0a0-0000-7000-8000-000000000001")
+        where = "WHERE aggregateid LIKE '%2'"
+        connection.execute(text(f"UPDATE lienthong_outbox SET aggregatetype = '079085000002' {where}"))
+    with structlog.testing.capture_logs() as told:
+        relay_all(kafka, topic_prefix, url)
+    [stray] = [line for line in told if line["event"] == "outbox_rows_strayed"]
+    assert (stray["rows"], stray["first_id"]) == (1, "0190a0a0-0000-7000-8000-000000000001")
+    assert "079085000002" not in str(told)
+    assert len(on_topic(kafka, topic_prefix)) == 1
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE lienthong_outbox SET aggregatetype = '{IDENTITY}' {where}"))
+    relay_all(kafka, topic_prefix, url)
+    assert len(on_topic(kafka, topic_prefix)) == 2
+    engine.dispose()
 
 
 def test_eight_writers_committing_out_of_order_come_in_commit_order_and_none_is_passed_over(

@@ -18,9 +18,10 @@ import psycopg
 from sqlalchemy import Connection, Engine
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable
+from producers.outbox.database import remedy
 from producers.outbox.relay.row import Row
 from producers.outbox.relay.source import Marks, PlainSource, Share
-from producers.outbox.table import CHANNEL, OUTBOX, RELAY, UNSENT
+from producers.outbox.table import CHANNEL, OUTBOX, UNSENT
 
 HELD_BACK_SECONDS = 0.002
 """First sleep while committed rows wait for an older transaction's end, which may notify nobody."""
@@ -167,9 +168,8 @@ class PostgresSource(PlainSource):
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
-            raise ConfigInvalid(
-                f"{RELAY}: {type(error).__name__}; check rights, and run: lienthong outbox install"
-            ) from error
         except psycopg.Error as error:
+            mended = remedy(error)
+            if mended is not None:
+                raise ConfigInvalid(f"PostgreSQL: {mended}") from error
             raise DatabaseUnavailable(f"PostgreSQL: {type(error).__name__}; check that it runs") from error

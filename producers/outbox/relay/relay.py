@@ -40,6 +40,7 @@ from producers.outbox.relay.row import Row
 from producers.outbox.relay.sender import Sender
 from producers.outbox.relay.settings import RelaySettings
 from producers.outbox.relay.source import Marks, PlainSource, Share, Source
+from producers.outbox.relay.strays import REMEDY, Strays, find_strays, kinds
 from producers.outbox.rows import kind
 from producers.release import Release, newest_release
 from producers.topic import own_topic
@@ -278,9 +279,11 @@ class _Work:
         self._encoder = RowEncoder(way.register, way.agency, way.release, translator)
         self._positions = dict(positions)
         self._counted = self._cleaned = 0.0
+        self._kinds, self._strays = kinds(relay._catalog), Strays()  # noqa: SLF001
         self._marking = Marking(self._settings.kafka, way.topic, way.facts.partitions)
 
     def run(self, stop: threading.Event, *, until_empty: bool) -> None:
+        self._tell_strays()
         idle = self._settings.poll_seconds * (IDLE_TIMES if isinstance(self._source, PostgresSource) else 1)
         with ThreadPoolExecutor(1, "outbox read") as reading, ThreadPoolExecutor(1, "outbox mark") as marking:
             while not stop.is_set():
@@ -357,4 +360,13 @@ class _Work:
     def _clean(self) -> None:
         if time.monotonic() - self._cleaned >= HOUSEKEEPING_SECONDS:
             self._source.housekeeping(self._settings.keep)
+            self._tell_strays()
             self._cleaned = time.monotonic()
+
+    def _tell_strays(self) -> None:
+        """Each relay of an outbox sees them, and says so where they have become others."""
+        found = find_strays(self._engine, self._kinds)
+        metrics.outbox_strays.labels(self._way.agency).set(found.rows)
+        if found.rows and found != self._strays:
+            log.warning("outbox_rows_strayed", rows=found.rows, first_id=found.first_id, remedy=REMEDY)
+        self._strays = found

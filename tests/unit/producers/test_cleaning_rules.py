@@ -221,6 +221,15 @@ EXAMPLES = {
             ("25741", None),
             ("25741 25747", "25747"),
             ("25741 26740", None),
+            ("25741 > 25747", "25747"),
+            ("25741 > Phường Thủ Dầu Một", "25747"),
+            ("Phường Hiệp Thành, TP. Thủ Dầu Một > 25747", "25747"),
+            ("25741 > ở đâu đó", None),
+            ("25744 > 26740", "25750"),
+            ("> 25750", "25750"),
+            ("> Phường Phú Lợi", "25750"),
+            ("> ở đâu đó", REFUSED),
+            (">", REFUSED),
             ("99999", None),
             ("Phường Bến Nghé, Quận 1", "26740"),
             ("Huyện Côn Đảo", "26732"),
@@ -312,6 +321,12 @@ DOUBTS = [
     (PARSERS["old_ward"], "25741 25747", []),
     (PARSERS["old_ward"], "25744", []),
     (PARSERS["old_ward"], "99999", ["unknown_old_ward"]),
+    (PARSERS["old_ward"], "25744 > 25750", []),
+    (PARSERS["old_ward"], "25744 > 26740", ["ward_differs"]),
+    (PARSERS["old_ward"], "25744 26740", ["ward_differs"]),
+    (PARSERS["old_ward"], "25744 > ở đâu đó", ["ward_differs"]),
+    (PARSERS["old_ward"], "25741 > ở đâu đó", ["needs_review"]),
+    (PARSERS["old_ward"], "> 25750", []),
     ((codes({"1": "male"}, "unknown", "x"),), "9", ["codes_otherwise"]),
 ]
 
@@ -325,8 +340,8 @@ def test_doubted_values_go_through_and_are_named(rules, value, reasons):
 
 
 def test_old_code_is_kept_whether_or_not_the_ward_was_split():
-    account = run(PARSERS["old_ward"], "25744", "25741", "99999", "Phường Bến Nghé, Quận 1", "Huyện Côn Đảo")
-    assert account.also["old_ward_code"].to_list() == ["25744", "25741", "99999", "26740", None]
+    account = run(PARSERS["old_ward"], "25744", "25741", "99999", "Phường Bến Nghé, Quận 1", "Huyện Côn Đảo", "> 26740")
+    assert account.also["old_ward_code"].to_list() == ["25744", "25741", "99999", "26740", None, None]
 
 
 def test_every_old_ward_that_went_whole_is_converted_to_a_ward_in_force_and_no_split_one_is():

@@ -58,7 +58,7 @@ def test_rows_are_new_changed_unchanged_or_back_from_the_dead_and_the_rest_is_go
     verdicts, made = compared(rows, known)
     assert verdicts == {2: "new", 3: "unchanged", 4: "changed", 5: "new"}
     assert (made.new, made.changed, made.unchanged, made.gone.to_list()) == (2, 1, 1, [key(1)])
-    assert (made.published, made.withheld) == (3, None)
+    assert (made.published, made.withheld, made.absent) == (3, None, len(made.gone))
     assert made.share_gone == pytest.approx(1 / 3)
 
 
@@ -69,7 +69,7 @@ def test_first_export_deletes_nobody_and_an_empty_state_has_no_share():
 
 def test_partial_export_deletes_nobody():
     _, made = compared([person(1)], published(person(1), person(2)), partial=True)
-    assert (len(made.gone), made.withheld) == (0, None)
+    assert (len(made.gone), made.withheld, made.absent) == (0, None, 0)
 
 
 def test_refused_row_keeps_its_person():
@@ -83,7 +83,7 @@ def test_key_that_contradicts_the_row_counts_as_present_if_known_and_as_a_strang
     assert compared(rows, known)[1].withheld is None
     rows = [person(7, birth_date="1986-03-12"), person(2)]
     _, made = compared(rows, known)
-    assert (made.withheld, len(made.gone)) == ("the key of 1 row cannot be trusted", 0)
+    assert (made.withheld, len(made.gone), made.absent) == ("the key of 1 row cannot be trusted", 0, 1)
 
 
 def test_doubled_key_is_refused_in_every_row_across_chunks_and_counts_nowhere():

@@ -12,7 +12,7 @@ from producers.filediff.fixed import FixedReader
 from producers.filediff.job import FileJob
 from producers.filediff.layout import layout_named
 from producers.filediff.lines import encoding_named, lines
-from producers.filediff.opening import opened
+from producers.filediff.opening import opened, told_by_file
 from producers.filediff.reader import CsvReader
 from producers.filediff.sheet import SheetReader
 
@@ -198,3 +198,19 @@ def test_quarantine_file_is_csv_in_utf8_whatever_the_export_was(tmp_path):
     path.write_text("_line,_field,_reason,_expected,id,name\n2,name,text,x,1,Đặng\n", encoding="utf-8")
     with opened(job(path, encoding="cp1258", layout="id:1:4")) as reader:
         assert read(reader)[0] == {2: ("2", "name", "text", "x", "1", "Đặng")}
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_quarantine_file_says_itself_what_is_between_its_cells(tmp_path, delimiter):
+    path = tmp_path / "quarantine.csv"
+    path.write_text(delimiter.join(["\ufeff_line", "_field", "_reason", "_expected", "id"]) + "\n", encoding="utf-8")
+    assert told_by_file(job(path)).delimiter == delimiter
+    path.write_text(f"id{delimiter}name\n", encoding="utf-8")
+    assert told_by_file(job(path, delimiter="|")).delimiter == "|"
+
+
+def test_file_in_another_encoding_than_declared_is_told_which_one_was_declared():
+    with pytest.raises(FileRefused, match=r"are not CP1252; expected CP1252, as was declared; .*--encoding"):
+        csv_in("cp1252", "id,name\n1,Đào Ánh\n2,Đỗ\n".encode())
+    with pytest.raises(FileRefused, match=r"are not UTF-8; expected UTF-8, or another encoding"):
+        csv_in("utf-8", "id,name\n1,Hoà\n2,Hoà\n".encode("cp1252"))

@@ -112,3 +112,12 @@ def test_route_takes_names_by_pattern_and_stays_inside_the_inbox():
     settings = InboxSettings(agency="H29.5", route=[{"register": "resident.identity", "delimiter": "ab"}])
     with pytest.raises(ConfigInvalid, match=r"route for resident\.identity: delimiter"):
         settings.job(settings.route[0], *["x"] * 3)
+
+
+def test_quarantine_file_is_taken_under_the_name_of_its_export():
+    route = Route(register="resident.identity", pattern="identity*.csv")
+    once = "20260706T020000-identity-07.csv.quarantine.csv"
+    for name in (once, f"20260707T080000.2-{once}", f"20260707T080000-{once}.quarantine.csv"):
+        assert route.takes(name)
+        assert not Route(register="resident.identity", pattern="cases*").takes(name)
+    assert not route.takes("notes-identity-07.csv")

@@ -87,6 +87,9 @@ def test_shipped_example_converts_whole_wards_and_keeps_split_ones_raw():
         ("079085000001", "1", "12 Yersin, Phường Hiệp Thành", "25741", None, None, None),
         ("079085000002", "2", "13 Yersin", "25741", "25747", None, None),
         ("079085000003", "3", "14 Yersin", "25744", None, "1 Lê Lợi", "Phường Sài Gòn"),
+        ("079085000004", "4", "15 Yersin", None, "26740", None, None),
+        ("079085000005", "5", "16 Yersin", "Phường Hiệp Thành, TP. Thủ Dầu Một", "Phường Phú Lợi", None, None),
+        ("079085000006", "6", "17 Yersin", None, None, None, None),
     ]
     cleaned = made.apply(pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String()), orient="row"))
     address = ["permanent_address.detail", "permanent_address.ward_code", "permanent_address.old_ward_code"]
@@ -94,8 +97,12 @@ def test_shipped_example_converts_whole_wards_and_keeps_split_ones_raw():
         ("12 Yersin, Phường Hiệp Thành", None, "25741"),
         ("13 Yersin", "25747", "25741"),
         ("14 Yersin", "25750", "25744"),
+        ("15 Yersin", "26740", None),  # as an old code it would be Bến Nghé's, where this person never lived
+        ("16 Yersin", "25750", "25741"),
+        ("17 Yersin", None, None),
     ]
-    assert cleaned.frame["current_address.ward_code"].to_list() == [None, None, "26740"]
+    assert cleaned.frame["current_address.ward_code"].to_list() == [None, None, "26740", None, None, None]
+    assert set(cleaned.changes["rule"]) == {"old_ward", "ward"}
     assert cleaned.reviews.select("row", "field", "value", "reason").rows() == [
         (0, "permanent_address.ward_code", "25741", "needs_review")
     ]
@@ -222,7 +229,11 @@ MISTAKES = {
         {**NEEDED, "card_expiry": {"from": "H", "parse": "phone"}},
         "fields.card_expiry.parse: phone makes string",
     ),
-    "old ward where none fits": (
+    "old ward of three columns": (
+        {**NEEDED, "birth_place": {"from": ["P", "Q", "R"], "parse": "old_ward"}},
+        "old_ward reads one column of old wards",
+    ),
+    "old ward where no field takes its code": (
         {**NEEDED, "birth_place": {"from": "P", "parse": "old_ward"}},
         "no old_ward_code beside it",
     ),

@@ -2,9 +2,11 @@
 
 import datetime as dt
 import json
+import re
 import time
 from uuid import UUID
 
+import pymysql
 import pytest
 from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 
@@ -17,8 +19,8 @@ from bus.names import SchemaId
 from bus.schema.avsc import load_register
 from producers.outbox.cli import _duration, _shard
 from producers.outbox.connection import DRIVERS, _text, handle
-from producers.outbox.database import database_url
-from producers.outbox.install import creation, removal
+from producers.outbox.database import database_url, engine_at, remedy, told_plainly
+from producers.outbox.install import creation, install, removal
 from producers.outbox.relay.encoding import RowEncoder, typed
 from producers.outbox.relay.lease import Lease
 from producers.outbox.relay.row import Row
@@ -180,3 +182,28 @@ def test_options_that_are_none_are_told():
 def test_a_connection_of_an_unknown_kind_is_refused_by_name():
     with pytest.raises(ConfigInvalid, match=r"builtins\.object"):
         handle(object())
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("INSERT INTO lienthong_outbox (id) VALUES ('x')", "may not be written; give this user the right"),
+        ("SELECT * FROM lienthong_nothing", "tables are not there; run: lienthong outbox install"),
+    ],
+)
+def test_sqlite_file_without_rights_or_tables_is_told_with_its_remedy(tmp_path, statement, told):
+    with engine_at(f"sqlite:///{tmp_path}/agency.db") as engine:
+        install(engine)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            with pytest.raises(ConfigInvalid, match=told), told_plainly(engine):
+                connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(1142, "a right on a table; .*GRANT"), (1045, "password"), (1146, "install")]
+)
+def test_right_that_mariadb_refuses_is_no_server_that_is_away(number, told):
+    error = pymysql.err.OperationalError(number, "INSERT command denied to user 'x' for table 'y'")
+    assert re.search(told, remedy(error))
+    assert remedy(pymysql.err.OperationalError(2003, "Can't connect")) is None

@@ -74,6 +74,17 @@ def test_trend_shows_numbers_and_how_they_moved(quality, tmp_path):
     ]
 
 
+def test_run_that_sent_nothing_or_held_some_subjects_only_is_marked(quality, tmp_path):
+    history = History(history_file(tmp_path))
+    for marks in ({"sent": True, "partial": False}, {"sent": False, "partial": False}, {"sent": True, "partial": True}):
+        history.append(report(1000, gone=400) | marks)
+    _, out, _ = quality("history")
+    assert re.search(r"┃ +2026-07-06 02:00 ┃ +nothing sent ┃ +partial ┃", out)
+    assert "nothing sent" not in quality("show")[1]
+    told = json.loads(quality("history", "--json")[1])["runs"]
+    assert [run["marks"] for run in told] == [["partial"], ["nothing sent"], []]
+
+
 def test_last_run_is_shown_with_its_files(quality, tmp_path):
     History(history_file(tmp_path)).append(report(1000, quarantine="/x/quarantine.csv"))
     History(history_file(tmp_path)).append(report(900))
