@@ -23,6 +23,7 @@ from tests.parking import GARBAGE
 HANG_SECONDS = 9.0  # a broker that hangs for longer than broker.session.timeout.ms is given up by the cluster
 OPEN_SECONDS = 12.0  # longer than transaction.timeout.ms
 IN_SYNC_SECONDS = 120.0
+ASK_SECONDS = 5.0  # then another broker may know a controller
 FULL_BYTES = 4096
 
 
@@ -119,7 +120,8 @@ class Saboteur:
     def elect_leaders(self) -> None:
         """Back to the preferred ones, which are spread over the brokers."""
         with suppress(KafkaException):
-            self.world.admin.elect_leaders(ElectionType.PREFERRED).result(30)
+            admin = self.world.admin()
+            admin.elect_leaders(ElectionType.PREFERRED).result(30)
             self.ledger.fault("leaders elected")
 
     def kill_database(self) -> None:
@@ -141,7 +143,8 @@ class Saboteur:
         deadline = time.monotonic() + IN_SYNC_SECONDS
         while True:
             try:
-                for future in self.world.admin.incremental_alter_configs([resource]).values():
+                admin = self.world.admin()
+                for future in admin.incremental_alter_configs([resource], request_timeout=ASK_SECONDS).values():
                     future.result(30)
             except KafkaException:
                 if time.monotonic() > deadline:
@@ -204,7 +207,7 @@ class Saboteur:
     def await_in_sync(self) -> None:
         """Until every partition has all its copies again, so that the next broker may die."""
         deadline = time.monotonic() + IN_SYNC_SECONDS
-        while not _in_sync(self.world.admin):
+        while not _in_sync(self.world.admin()):
             if time.monotonic() > deadline:
                 raise TimeoutError("copies of partitions are not in sync again")
             time.sleep(0.1)
@@ -255,7 +258,8 @@ AFTER_MENDING = {"database killed", "whole cluster killed"}
 
 
 def controller_of(world: World) -> int:
-    return int(world.admin.describe_cluster().result(30).controller.id)
+    admin = world.admin()
+    return int(admin.describe_cluster().result(30).controller.id)
 
 
 def _kind(wire: str) -> str:

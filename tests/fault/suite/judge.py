@@ -82,7 +82,7 @@ class Log:
 
 async def read_log(world: World, register: str) -> Log:
     log, topic = Log(), world.topic(register)
-    topic_id = (await describe(world.admin, [topic]))[topic].topic_id
+    topic_id = (await describe(world.admin(), [topic]))[topic].topic_id
     async with open_registry(registry_settings(PREFIX), world.settings) as registry:
         decoder = Decoder(RegisterName(register), registry)
         for record in await records(world.direct, topic):
@@ -180,7 +180,7 @@ async def _judge_replica(verdict: Verdict, world: World, place: ReplicaPlace, lo
         async with open_registry(registry_settings(PREFIX), world.settings) as registry:
             for name, log in logs.items():
                 register = world.catalog.register(name)
-                route = await find_route(world.admin, world.catalog, register)
+                route = await find_route(world.admin(), world.catalog, register)
                 published = await read_topics(route, SchemaBook(register, registry), world.settings)
                 found = compare(published, reader.rows(register.name), reader.positions(register.name, Slot.LIVE))
                 odd = [*found.missing, *found.extra, *found.different] or ["behind"] * found.behind

@@ -80,9 +80,8 @@ class World:
     def catalog(self) -> Catalog:
         return load_catalog(self.catalog_file)
 
-    @cached_property
     def admin(self) -> AdminClient:
-        """Held, since what it was asked dies with it."""
+        """A new one, since one that has seen a controller die may ask it for ever. Hold it until it has answered."""
         return clients.admin(self.settings)
 
     @property
@@ -172,7 +171,7 @@ async def _make_topics(made: World) -> list[Registered]:
     """The topics, and the schemas that were released."""
     chosen = [made.catalog.register(name) for name in REGISTERS]
     topics = [*wanted_topics(made.catalog, chosen, len(BROKERS)), dead_letter_topic(made.catalog, len(BROKERS))]
-    await create(made.admin, topics)
+    await create(made.admin(), topics)
     async with open_registry(registry_settings(PREFIX), made.settings) as registry:
         return [
             await registry.publish(register.avro_subject, schema.text)
