@@ -12,14 +12,14 @@ from structlog.testing import capture_logs
 
 from bus.errors import ConfigInvalid, ConfirmationNeeded, DatabaseUnavailable, Fenced, LagExceeded
 from bus.event import Op
-from producers.capture.follow.place import Place
+from producers.capture.follow.place import TAKEN_OVER, Place
 from producers.capture.follow.slot import Slot
-from producers.capture.follow.turn import Turn
 from producers.capture.install import captures, install, plan, uninstall
 from producers.capture.publication import evict
 from producers.capture.status import status_of
 from producers.outbox.database import engine_for
 from producers.outbox.relay.lease import Lease
+from producers.outbox.relay.turn import Turn
 from tests.capture import TABLE, ask, follow_all, follow_settings, made, people, table, topic
 from tests.producing import prepare
 
@@ -202,10 +202,10 @@ def read_on(stream):
 @pytest.mark.parametrize("owner", ["another", None])
 def test_stream_that_a_later_follower_has_put_out_is_told_as_being_fenced(postgres_database, engine, owner):
     made(postgres_database, way="log")
-    turn = Turn(Lease(engine, "resident.identity", 0, 1, seconds=60))
+    turn = Turn(Lease(engine, "resident.identity", 0, 1, seconds=60), "capture", TAKEN_OVER)
     told = pytest.raises(Fenced) if owner else pytest.raises(DatabaseUnavailable)
-    with told, turn.taken(threading.Event()) as ours:
-        assert ours
+    with told, turn.taken(threading.Event()) as held, turn.doubting_outages():
+        assert held is not None
         if owner:
             run(postgres_database, f"UPDATE lienthong_relay SET owner = '{owner}'")
         raise DatabaseUnavailable("the replication connection has ended")

@@ -9,53 +9,42 @@
 import asyncio
 import threading
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import Engine, text
 
 from bus.catalog import load_catalog
-from bus.codes import Codebook, open_codes
 from bus.crashpoints import crash_point
-from bus.errors import BusError, ClusterMismatch, ConfigInvalid, Fenced, InputRefused, LagExceeded
+from bus.errors import BusError, ClusterMismatch, ConfigInvalid, LagExceeded
 from bus.registry import open_registry
-from bus.topics.facts import TopicFacts
 from producers.capture.follow.absence import Absence
 from producers.capture.follow.copy import Copy
-from producers.capture.follow.place import Ledger, Place
+from producers.capture.follow.place import TAKEN_OVER, Ledger, Place
 from producers.capture.follow.reading import Reading
 from producers.capture.follow.settings import FollowSettings
 from producers.capture.follow.slot import Slot
 from producers.capture.follow.stream import read_lsn
-from producers.capture.follow.turn import Turn
 from producers.capture.follow.way import Way
 from producers.capture.install import captures, table_of
 from producers.capture.source import Source
-from producers.capture.table import Captured, captured, stored_mappings
+from producers.capture.table import Captured, captured
 from producers.capture.translation import Translator
 from producers.marking import Marking
 from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
-from producers.outbox.relay.encoding import RowEncoder
+from producers.outbox.relay.destination import Destination, find_destination
 from producers.outbox.relay.holding import Holding, holding
 from producers.outbox.relay.lease import Lease
 from producers.outbox.relay.sender import Sender
+from producers.outbox.relay.turn import Turn
 from producers.outbox.rows import kind
-from producers.release import Release, newest_release
 from producers.tail import Tail
-from producers.topic import own_topic
 
 log = structlog.get_logger(__name__)
 
 FLUSHED = "SELECT pg_current_wal_flush_lsn()::text"
-
-
-@dataclass(frozen=True, slots=True)
-class _Bus:
-    facts: TopicFacts
-    release: Release
-    codes: Codebook
 
 
 class Follower:
@@ -106,8 +95,6 @@ class Follower:
             except LagExceeded:
                 self._slot.drop(self._capture())
                 raise
-            except (Fenced, InputRefused, ClusterMismatch):
-                raise
             except BusError as error:
                 if until_current or not error.retriable:
                     raise
@@ -115,33 +102,31 @@ class Follower:
                 self._outage.wait(error)
 
     def _lead(self, *, until_current: bool) -> None:
-        settings, bus = self._settings, asyncio.run(self._find_bus())
-        aggregate = kind(self._register, self._agency)
-        turn = Turn(Lease(self._engine, aggregate, 0, 1, settings.lease_seconds, self._owner))
+        settings = self._settings
+        destination = asyncio.run(find_destination(settings, self._catalog))
+        lease = Lease(self._engine, kind(self._register, self._agency), 0, 1, settings.lease_seconds, self._owner)
+        turn = Turn(lease, "capture", TAKEN_OVER)
         self._state = "standing by"
-        with turn.taken(self._stop) as ours:
-            if not ours:
+        with turn.taken(self._stop) as held, turn.doubting_outages():
+            if held is None:
                 return
             with closing(Sender(settings.kafka, self._topic, 0, settings.compression)) as sender:
-                turn.must_be_ours()
-                sender.fence()
-                turn.must_be_ours()
-                self._follow(bus, turn, sender, until_current=until_current)
+                turn.fence([sender])
+                self._follow(destination, turn, sender, until_current=until_current)
 
-    def _follow(self, bus: _Bus, turn: Turn, sender: Sender, *, until_current: bool) -> None:
+    def _follow(self, destination: Destination, turn: Turn, sender: Sender, *, until_current: bool) -> None:
         capture = self._capture()
         ledger = Ledger(turn.lease, capture)
-        place, found = self._synchronised(bus, ledger)
+        place, found = self._synchronised(destination, ledger)
         self._tell("capture_took_over", sent_already=len(found.known))
         crash_point("capture.synchronised")
-        schema, lists = bus.release.schema, bus.codes.lists
+        schema, lists = destination.release.schema, destination.codes.lists
         source = table_of(self._engine, capture, self._catalog, schema, lists)
-        mappings = stored_mappings(self._engine, schema, lists)
-        translator = Translator(self._register, self._agency, bus.release, mappings)
-        encoder = RowEncoder(self._register, self._agency, bus.release, translator)
+        translator = destination.translator(self._engine)
+        encoder = destination.encoder(translator)
         way = Way(self._register, self._agency, capture.id, encoder, sender, found.known, place.high)
         if capture.snapshot_done_at is None:
-            copied = self._copied(bus, source, way, ledger, translator, place)
+            copied = self._copied(destination, source, way, ledger, translator, place)
             if copied is None:
                 return
             place, capture = copied, self._capture()
@@ -162,13 +147,13 @@ class Follower:
                 marking.write_if_due()
 
     def _copied(
-        self, bus: _Bus, source: Source, way: Way, ledger: Ledger, translator: Translator, place: Place
+        self, destination: Destination, source: Source, way: Way, ledger: Ledger, translator: Translator, place: Place
     ) -> Place | None:
         self._state = "reading the table"
         self._outage.over()
         settings, capture = self._settings, ledger.capture
-        terms = {"settings": settings, "register": self._register, "facts": bus.facts, "release": bus.release}
-        terms |= {"translator": translator, "mapping": capture.id, "alone": self._is_alone(capture)}
+        terms = {"settings": settings, "register": self._register, "translator": translator, "mapping": capture.id}
+        terms |= {"facts": destination.facts, "release": destination.release, "alone": self._is_alone(capture)}
 
         def told(rows: int) -> None:
             self._tell("capture_table_read", rows=rows)
@@ -182,30 +167,23 @@ class Follower:
         with told_plainly(self._engine), self._engine.connect() as connection:
             return sum(each.aggregatetype == capture.aggregatetype for each in captured(connection)) == 1
 
-    async def _find_bus(self) -> _Bus:
-        settings = self._settings
-        facts = await own_topic(settings.kafka, self._register, self._topic)
-        async with open_registry(settings.registry, settings.kafka) as registry:
-            codes = await open_codes(settings, self._catalog, registry)
-            return _Bus(facts, await newest_release(self._register, registry, settings.schemas, codes.rules), codes)
-
-    def _synchronised(self, bus: _Bus, ledger: Ledger) -> tuple[Place, Holding]:
+    def _synchronised(self, destination: Destination, ledger: Ledger) -> tuple[Place, Holding]:
         """Where to go on. Before anything is ever sent, the topic's end is kept as the place to look from."""
         place = Place.of(ledger.capture.stream or {})
-        if place.topic_id not in (None, bus.facts.topic_id):
+        if place.topic_id not in (None, destination.facts.topic_id):
             raise ClusterMismatch(
                 f"{self._topic}: was deleted and made again; run lienthong capture uninstall, then install: the table "
                 "is read afresh"
             )
-        found, high = asyncio.run(self._look(bus, place))
-        place = replace(place, high=max(place.high, high), topic_id=bus.facts.topic_id)
+        found, high = asyncio.run(self._look(destination, place))
+        place = replace(place, high=max(place.high, high), topic_id=destination.facts.topic_id)
         if place.positions is None:
             place = place.beyond(found.ends)
             ledger.keep(place)
         return place, found
 
-    async def _look(self, bus: _Bus, place: Place) -> tuple[Holding, int]:
-        settings, partitions = self._settings, bus.facts.partitions
+    async def _look(self, destination: Destination, place: Place) -> tuple[Holding, int]:
+        settings, partitions = self._settings, destination.facts.partitions
         found = await holding(settings.kafka, self._topic, partitions, place.positions)
         async with open_registry(settings.registry, settings.kafka) as registry:
             tail = Tail(settings.kafka, registry, self._register.name)

@@ -11,7 +11,7 @@ from bus.errors import Fenced
 from producers.capture.follow.stream import as_text, read_lsn
 from producers.capture.table import Captured, remember
 from producers.outbox.database import told_plainly
-from producers.outbox.relay.lease import Lease
+from producers.outbox.relay.lease import Lease, Positions
 from producers.outbox.relay.row import Row
 from producers.outbox.table import CAPTURE, OUTBOX, ROW
 
@@ -21,7 +21,6 @@ SELECT CAST(:id AS uuid), :kind, :key, :type, :payload, '{ROW}', :version, :sour
 WHERE NOT EXISTS (SELECT FROM {OUTBOX} WHERE parked IS NOT NULL AND id = CAST(:id AS uuid))"""
 DONE = f"UPDATE {CAPTURE} SET snapshot_done_at = clock_timestamp() WHERE id = :id"
 TAKEN_OVER = "a later follower has taken over; this one stops and sends nothing more"
-Positions = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)

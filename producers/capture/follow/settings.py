@@ -1,28 +1,16 @@
 """What a follower of the log is told."""
 
-from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from bus.codes import CodesFrom
-from bus.settings import KafkaSettings, RegistrySettings
+from producers.outbox.relay.settings import TurnSettings
 
 
-class FollowSettings(CodesFrom):
+class FollowSettings(TurnSettings):
     """One follower of one table for one register."""
 
-    url: SecretStr
     table: str
-    agency: str
-    register_name: str
-    kafka: KafkaSettings = KafkaSettings()
-    registry: RegistrySettings = RegistrySettings()
-    catalog: Path | None = None
-    prefix: str | None = None
-    schemas: Path | None = None
-    lease_seconds: float = Field(default=10, gt=0)
-    """A follower that has not been heard of for so long is taken over."""
     max_lag_bytes: int = Field(default=4 * 1024**3, ge=1)
     when_full: Literal["stop", "drop"] = "stop"
     confirm_deletes: bool | None = None
@@ -31,5 +19,3 @@ class FollowSettings(CodesFrom):
     """Of what was published before the table is read."""
     transaction_rows: int = Field(default=5_000, ge=1)
     snapshot_rows: int = Field(default=5_000, ge=1)
-    drain_seconds: float = Field(default=10, gt=0)
-    compression: Literal["lz4", "zstd", "snappy", "gzip", "none"] = "lz4"

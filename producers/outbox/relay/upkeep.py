@@ -1,0 +1,69 @@
+"""What a relay does beside sending: counting what waits, tidying up, telling of rows that nobody takes, markers."""
+
+import time
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy import Engine
+
+from bus import metrics
+from bus.catalog import Catalog
+from producers.marking import Marking
+from producers.outbox.relay.destination import Destination
+from producers.outbox.relay.settings import RelaySettings
+from producers.outbox.relay.source import Source
+from producers.outbox.relay.strays import REMEDY, Strays, find_strays, kinds
+
+log = structlog.get_logger(__name__)
+
+COUNT_SECONDS = 5.0
+HOUSEKEEPING_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """Raises DatabaseUnavailable."""
+
+    engine: Engine
+    settings: RelaySettings
+    catalog: Catalog
+    destination: Destination
+    source: Source
+    _counted: float = 0.0
+    _cleaned: float = 0.0
+    _strays: Strays = field(default_factory=Strays)
+    _kinds: tuple[str, ...] = field(init=False)
+    _marking: Marking = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = kinds(self.catalog)
+        self._marking = Marking(self.settings.kafka, self.destination.topic, self.destination.facts.partitions)
+
+    def tell_strays(self) -> None:
+        """Each relay of an outbox sees them, and says so where they have become others."""
+        found = find_strays(self.engine, self._kinds)
+        metrics.outbox_strays.labels(self.destination.agency).set(found.rows)
+        if found.rows and found != self._strays:
+            log.warning("outbox_rows_strayed", rows=found.rows, first_id=found.first_id, remedy=REMEDY)
+        self._strays = found
+
+    def after_sweep(self) -> None:
+        """What is due though rows may wait; the first shard writes the markers of all."""
+        if time.monotonic() - self._counted >= COUNT_SECONDS:
+            self._count()
+        if self.settings.shard == 0:
+            self._marking.write_if_due()
+
+    def while_idle(self) -> None:
+        """What is due, and may keep rows waiting."""
+        if time.monotonic() - self._cleaned >= HOUSEKEEPING_SECONDS:
+            self.source.housekeeping(self.settings.keep)
+            self.tell_strays()
+            self._cleaned = time.monotonic()
+
+    def _count(self) -> None:
+        found, name = self.source.waiting(), self.destination.register.name
+        metrics.outbox_unsent.labels(name).set(found.unsent)
+        metrics.outbox_oldest.labels(name).set(found.oldest_seconds)
+        metrics.outbox_parked.labels(name).set(found.parked)
+        self._counted = time.monotonic()
