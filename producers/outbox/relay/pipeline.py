@@ -49,6 +49,7 @@ class Pipeline:
         with ThreadPoolExecutor(1, "outbox read") as reading, ThreadPoolExecutor(1, "outbox mark") as marking:
             while not stop.is_set():
                 sent = self._sweep(reading, marking, stop)
+                self.turn.check()
                 self.upkeep.after_sweep()
                 if sent:
                     continue

@@ -9,7 +9,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from uuid import uuid4
 
 import structlog
@@ -110,7 +110,7 @@ class Relay:
         settings = self._settings
         with ExitStack() as stack:
             source = stack.enter_context(self._opened())
-            sender = self._fence(turn, held, stack)
+            sender = stack.enter_context(turn.sending(held, self._sender))
             self._tell("outbox_relay_took_over", shard=settings.shard, shards=settings.shards)
             ends = self._synchronise(destination, turn.lease, source, held)
             crash_point("outbox.synchronised")
@@ -135,14 +135,8 @@ class Relay:
             self._source = None
             source.close()
 
-    def _fence(self, turn: Turn, held: Held, stack: ExitStack) -> Sender:
-        """Our sender, once what was sent before us has ended, under all ids of an earlier division too."""
-        settings = self._settings
-        shards = (*(each for each in held.fence if each != settings.shard), settings.shard)
-        made = (Sender(settings.kafka, self._topic, shard, settings.compression) for shard in shards)
-        senders = [stack.enter_context(closing(sender)) for sender in made]
-        turn.fence(senders)
-        return senders[-1]
+    def _sender(self, shard: int) -> Sender:
+        return Sender(self._settings.kafka, self._topic, shard, self._settings.compression)
 
     def _synchronise(self, destination: Destination, lease: Lease, source: Source, held: Held) -> dict[int, int]:
         """Mark what was sent and not marked; where the topic ended, from where on the next relay has to look."""

@@ -1,8 +1,8 @@
 """One at a time: a lease in the agency's database, held while somebody sends."""
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -53,16 +53,21 @@ class Turn:
             self.must_be_ours()
             raise
 
-    def fence(self, senders: Iterable[Sender]) -> None:
-        """End what was sent before us under these senders' ids. Raises Fenced, BrokerUnavailable.
+    @contextmanager
+    def sending(self, held: Held, made: Callable[[int], Sender]) -> Iterator[Sender]:
+        """Our shard's sender, once what was sent before us has ended, under all ids of an earlier division too.
 
         The lease is looked at before, so that one who was frozen here does not end its successor, and after: whoever
-        takes it later fences later, too.
+        takes it later fences later, too. Raises Fenced, BrokerUnavailable.
         """
-        self.must_be_ours()
-        for sender in senders:
-            sender.fence()
-        self.must_be_ours()
+        shards = (*(each for each in held.fence if each != self.lease.shard), self.lease.shard)
+        with ExitStack() as stack:
+            senders = [stack.enter_context(closing(made(shard))) for shard in shards]
+            self.must_be_ours()
+            for sender in senders:
+                sender.fence()
+            self.must_be_ours()
+            yield senders[-1]
 
     def must_be_ours(self) -> None:
         """Asks the database. Raises Fenced."""
