@@ -3,21 +3,21 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from bus import kafka, metrics
+from bus import kafka
 from bus.catalog import Catalog, Register
 from bus.errors import BusError, Interrupted, Unavailable
 from bus.health import Unready
-from bus.names import RegisterName
 from bus.registry import SchemaRegistry, open_registry
 from consumers.following import Following
+from consumers.gauging import gauged, look_after
 from consumers.leaving import SHARE
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.lot import ParkingLot
@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 GIVE_UP_SECONDS = 10.0  # for a run that is to end by itself
 PRUNE_SECONDS = 6 * 3600.0
 LAST_SECONDS = 5.0  # for what is parked when a run ends by itself
-STALL_LOOK_SECONDS = 1.0  # how fresh the gauges are, too
 
 Result = TypeVar("Result")
 
@@ -80,10 +79,7 @@ class ReplicaDaemon:
             return {"replica": "stopping"}
         if not self.following or self._trouble:
             return {"replica": self._trouble or "starting"}
-        doing = {
-            each.register.name: self._lot.paused(each.register.name) or each.stalled() or each.state or each.moved
-            for each in self.following
-        }
+        doing = {each.register.name: self._lot.paused(each.register.name) or each.unready for each in self.following}
         return {register: what for register, what in doing.items() if what}
 
     async def run(self, *, until_caught_up: bool = False) -> None:
@@ -92,26 +88,13 @@ class ReplicaDaemon:
         Raises what is not retriable; with ``until_caught_up`` also Unavailable, after some tries.
         """
         self._lot.patience = GIVE_UP_SECONDS if until_caught_up else None
-        with self._gauged():
+        with gauged(register.name for register in self._registers):
             async with self._store:
                 work = asyncio.create_task(self._work(until_caught_up=until_caught_up), name="replica")
                 stopped = asyncio.create_task(self._stop.wait(), name="stop signal")
                 await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 stopped.cancel()
                 await self._drain(work)
-
-    @contextmanager
-    def _gauged(self) -> Iterator[None]:
-        """Not ready from the first moment on; a run that has ended leaves no gauge behind."""
-        names = [register.name for register in self._registers]
-        for name in names:
-            metrics.ready.labels(name).set(0)
-        try:
-            yield
-        finally:
-            for name in names:
-                for gauge in (metrics.ready, metrics.lag, metrics.unstable, metrics.paused):
-                    gauge.remove(name)
 
     async def _drain(self, work: asyncio.Task[None]) -> None:
         """Let lanes commit what they have taken; what is not done at the deadline is cut, and comes again later."""
@@ -155,7 +138,7 @@ class ReplicaDaemon:
         return {
             "prune": self._prune_now_and_then,
             "forward parked events": partial(self._forwarder.run, self._lot),
-            "look after registers": self._look_after,
+            "look after registers": partial(look_after, self.following, self.unready),
             "share partitions": self._sharing.run,
         }
 
@@ -212,9 +195,7 @@ class ReplicaDaemon:
                     f"{following.register.name}: it was followed no longer, and nobody had told it to stop"
                 )
         except BusError as error:
-            following.state = f"{error.reason}: {error}"
-            metrics.ready.labels(following.register.name).set(0)
-            log.warning("register_interrupted", register=following.register.name, reason=error.reason, error=str(error))
+            following.interrupted(error)
             raise
 
     async def _kept(self, work: Callable[[], Awaitable[None]], until_caught_up: bool) -> None:
@@ -233,23 +214,6 @@ class ReplicaDaemon:
     async def _retrying(self, work: Callable[[], Awaitable[Result]], until_caught_up: bool) -> Result:
         """Do it again while what it raises is retriable; a run that is to end by itself gives up in time."""
         return await retrying(work, Patience(GIVE_UP_SECONDS if until_caught_up else None))
-
-    async def _look_after(self) -> None:
-        """Keep the registers' gauges true; say once who keeps one waiting, and once that it goes on."""
-        told: set[RegisterName] = set()
-        while True:
-            unready = self.unready()
-            for following in self.following:
-                register, waiting_for = following.register.name, following.stalled() or following.moved
-                metrics.ready.labels(register).set(not unready.keys() & {register, "replica"})
-                following.measure()
-                if waiting_for and register not in told:
-                    told.add(register)
-                    log.warning("register_stalled", register=register, waiting_for=waiting_for)
-                elif register in told and not waiting_for:
-                    told.remove(register)
-                    log.info("register_resumed", register=register)
-            await asyncio.sleep(STALL_LOOK_SECONDS)
 
     async def _forward_last(self) -> None:
         """Forward what waits, if the topic is there: the next run may be a day away."""

@@ -35,11 +35,11 @@ async def _bars(daemon: ReplicaDaemon) -> None:
     with Progress(*columns, console=err, transient=True) as bars:
         while True:
             for each in daemon.following:
-                name = each.register.name
-                if each.progress is not None:
+                name, progress = each.register.name, each.condition.progress
+                if progress is not None:
                     task = tasks[name] if name in tasks else tasks.setdefault(name, bars.add_task(name, state=""))
-                    state = each.state.split(", ", 1)[-1]
-                    bars.update(task, completed=each.progress.done, total=each.progress.target, state=state)
+                    state = each.condition.doing.split(", ", 1)[-1]
+                    bars.update(task, completed=progress.done, total=progress.target, state=state)
             await asyncio.sleep(BAR_SECONDS)
 
 
@@ -47,5 +47,5 @@ async def _lines(daemon: ReplicaDaemon) -> None:
     while True:
         await asyncio.sleep(LINE_SECONDS)
         for each in daemon.following:
-            if each.progress is not None and each.state:
-                log.info("bootstrap_progressed", register=each.register.name, state=each.state)
+            if each.condition.progress is not None and each.condition.doing:
+                log.info("bootstrap_progressed", register=each.register.name, state=each.condition.doing)

@@ -33,6 +33,11 @@ class SchemaBook:
         self.writers: dict[SchemaId, codec.ParsedSchema] = {}
         self.reader: Reader | None = None
 
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the reader's table; None before the first refresh."""
+        return None if self.reader is None else self.reader.table.fingerprint
+
     async def refresh(self) -> Reader:
         """Read the register's released versions; raises ClusterMismatch when there is none."""
         versions = await self._registry.versions(self._register.avro_subject)

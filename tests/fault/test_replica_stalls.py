@@ -9,7 +9,9 @@ import structlog
 from prometheus_client import REGISTRY
 from structlog.testing import LogCapture
 
-from consumers import lane, replica
+from consumers import gauging, replica
+from consumers.following import following as following_room
+from consumers.lane import hauling, lane
 from consumers.stores.base import Slot
 from tests.consuming import Feed, counters, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
@@ -20,7 +22,7 @@ from tests.stack import local_kafka, local_postgres
 def soon(monkeypatch):
     """Say so after half a second instead of ten."""
     monkeypatch.setattr(lane, "STALL_SECONDS", 0.5)
-    monkeypatch.setattr(replica, "STALL_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(gauging, "STALL_LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -28,7 +30,8 @@ def logged(monkeypatch):
     """What the daemon has logged so far."""
     capture = LogCapture()
     everything = structlog.make_filtering_bound_logger(0)  # whatever an earlier test has set
-    monkeypatch.setattr(replica, "log", structlog.wrap_logger(None, [capture], everything))
+    for room in (following_room, gauging, replica):
+        monkeypatch.setattr(room, "log", structlog.wrap_logger(None, [capture], everything))
     return capture.entries
 
 
@@ -104,7 +107,7 @@ def batches() -> float:
 
 async def test_a_batch_is_bounded_by_its_bytes_too(kafka, topic_prefix, tmp_path, monkeypatch):
     """Ten thousand large events would not fit into memory, however few they are."""
-    monkeypatch.setattr(lane, "HAUL_BYTES", 1024 * 1024)
+    monkeypatch.setattr(hauling, "HAUL_BYTES", 1024 * 1024)
     await prepare(kafka, topic_prefix)
     feed = Feed(kafka, topic_prefix)
     settings = replica_settings(kafka, topic_prefix, f"sqlite:///{tmp_path}/replica.db", [IDENTITY])

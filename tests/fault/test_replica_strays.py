@@ -8,6 +8,7 @@ from structlog.testing import LogCapture
 
 from bus.errors import Interrupted
 from consumers import replica
+from consumers.following import following as following_room
 from consumers.stores.base import Slot
 from tests.consuming import Feed, counters, daemon_of, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
@@ -29,7 +30,8 @@ def logged(monkeypatch):
     """What the daemon has logged so far."""
     capture = LogCapture()
     everything = structlog.make_filtering_bound_logger(0)
-    monkeypatch.setattr(replica, "log", structlog.wrap_logger(None, [capture], everything))
+    for room in (following_room, replica):
+        monkeypatch.setattr(room, "log", structlog.wrap_logger(None, [capture], everything))
     return capture.entries
 
 
@@ -45,7 +47,7 @@ def why(logged: list[dict], event: str) -> list[str]:
 async def test_register_whose_work_is_cancelled_astray_says_so_and_begins_again(
     feed, settings, logged, what, monkeypatch
 ):
-    monkeypatch.setattr("consumers.following.WRONG_SECONDS", 0.2)
+    monkeypatch.setattr("consumers.following.following.WRONG_SECONDS", 0.2)
     await feed.send([upsert(1, 10)])
     async with following(settings) as daemon:
         await until(lambda: any(lane.slot is Slot.LIVE and lane._hauling for lane in daemon.following[0]._lanes))

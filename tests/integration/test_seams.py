@@ -22,7 +22,8 @@ from bus.event import MARKER_KEY
 from bus.names import RegisterName
 from bus.topics.cluster import create
 from bus.topics.plan import wanted
-from consumers import lane, rebuilding, watching
+from consumers import rebuilding, watching
+from consumers.lane import hauling
 from consumers.replica import ReplicaDaemon
 from consumers.route import find_route
 from consumers.stores import SqliteStore, open_reader
@@ -167,7 +168,7 @@ async def test_old_replica_of_a_topic_to_which_nothing_came_is_not_rebuilt(feed,
 async def test_bootstrap_that_outlasts_what_deletes_are_kept_starts_over(
     feed, settings, database, kafka_admin, monkeypatch
 ):
-    monkeypatch.setattr(lane, "FETCH_BYTES", 1)
+    monkeypatch.setattr(hauling, "FETCH_BYTES", 1)
     await feed.send([upsert(number, 10) for number in range(60)])
     store, daemon = gated(settings, 2)
     task = asyncio.create_task(daemon.run())
@@ -192,7 +193,7 @@ async def test_bootstrap_that_outlasts_what_deletes_are_kept_starts_over(
 async def test_topic_compacted_under_a_slow_bootstrap_still_gives_what_is_true(
     feed, settings, kafka_admin, monkeypatch
 ):
-    monkeypatch.setattr(lane, "FETCH_BYTES", 1)
+    monkeypatch.setattr(hauling, "FETCH_BYTES", 1)
     for version in (10, 20, 30):
         await feed.send([upsert(number, version, full_name=f"Tên {version}") for number in range(30)])
     await feed.send([delete(number, 40) for number in range(5)])
