@@ -49,7 +49,7 @@ class Filling:
             async with self._lanes.open(route, Slot.SHADOW, share, status) as shadow:
                 await self._fill(shadow, "bootstrap" if status.phase is Phase.ABSENT else "rebuild")
                 if shadow.standing.reached(shadow.ends):
-                    await self._finish()
+                    await self._finish(shadow)
 
     async def rebuild(self, route: Route, share: Share, status: RegisterStatus) -> None:
         """Fill a shadow while the live lane goes on; when it has caught up with the live table, swap."""
@@ -67,7 +67,7 @@ class Filling:
                 offsets = await self._live_offsets(route)
                 await shadow.run(until=lambda: shadow.standing.reached(offsets))
                 if shadow.standing.reached(shadow.ends) and shadow.standing.reached(offsets):
-                    await self._finish()
+                    await self._finish(shadow)
 
     async def _live_offsets(self, route: Route) -> dict[Partition, int]:
         """Where the live table stands, whoever brought it there."""
@@ -86,11 +86,12 @@ class Filling:
 
         await shadow.run(until=lambda: shadow.standing.reached(shadow.ends) or unless(), moved=moved)
 
-    async def _finish(self) -> None:
+    async def _finish(self, shadow: Lane) -> None:
         self._condition.doing = "building indexes"
         crash_point("replica.filled")
         outcome = await self._store(self._store.store.finish_fill, self._register)
         crash_point("replica.swapped")
+        self._lanes.stood = dict(shadow.standing.positions)
         metrics.consumed.labels(self._register, "applied").inc(outcome.applied)
         metrics.consumed.labels(self._register, "stale").inc(outcome.stale)
         log.info("fill_finished", register=self._register, rows=outcome.applied, superseded=outcome.stale)

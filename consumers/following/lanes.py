@@ -48,7 +48,7 @@ class Lanes:
         self._now, self._open_tables, self._stop = now, open_tables, stop
         self._open: list[Lane] = []
         self.stood: Positions = {}
-        """Where the last lane left the live table."""
+        """Where the last lane left the live table, or the shadow that became it."""
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._open)
