@@ -111,5 +111,5 @@ class Lanes:
                 yield lane
         finally:
             self._open.remove(lane)
-            if slot is Slot.LIVE:
+            if slot is Slot.LIVE and lane.standing.positions:  # none where it could not begin
                 self.stood = dict(lane.standing.positions)
