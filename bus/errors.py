@@ -116,6 +116,10 @@ class DatabaseUnavailable(Unavailable):
     reason = "database_unavailable"
 
 
+class DiskFull(Unavailable):
+    reason = "disk_full"
+
+
 class ParkedFull(Unavailable):
     """As many parked events as may wait for the dead-letter topic: the partition stands still, nothing is dropped."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from consumers.stores.base import Store
 
@@ -28,4 +28,11 @@ class StoreThread:
     async def __call__(self, work: Callable[Given, Answer], /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         """Run one of the store's methods; a call that has begun is finished even when the caller is cancelled."""
         future = asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args, **kwargs))
+        future.add_done_callback(_heard)
         return await asyncio.shield(future)
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """A call whose caller is gone fails for nobody: asyncio need not log it."""
+    if not future.cancelled():
+        future.exception()

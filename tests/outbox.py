@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from pydantic import SecretStr
+from sqlalchemy import Engine, text
 
 from bus.event import Event
 from bus.settings import KafkaSettings
@@ -61,6 +64,24 @@ def started(asked: list[str], crash_at: str = "", **options: Any) -> "subprocess
 def until_said(stream: Iterable[str] | None, words: str) -> None:
     """Until a process has logged it, or ended."""
     next((line for line in stream or () if words in line), None)
+
+
+def kill_relay(process: "subprocess.Popen[str]", log: Iterable[str] | None, engine: Engine, chance: Random) -> None:
+    """SIGKILL at random: half of the times from its taking over on, else once it has marked its first rows."""
+    before = sent(engine)
+    until_said(log, "outbox_relay_took_over")
+    if chance.random() < 0.5:
+        time.sleep(chance.uniform(0, 0.5))
+    else:
+        while sent(engine) == before and process.poll() is None:
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.1))
+    process.kill()
+
+
+def sent(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(sent_at) FROM lienthong_outbox")).scalar_one())
 
 
 def in_version_order(found: list[Event]) -> bool:

@@ -8,7 +8,7 @@ from typing import BinaryIO, Self
 
 import polars as pl
 
-from bus.errors import PathUnwritable
+from bus.disk import writing
 from producers.mapping import Cleaned, counts
 
 
@@ -55,23 +55,22 @@ class _Lines:
         self._file: BinaryIO | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Raises PathUnwritable."""
+        """Raises PathUnwritable, DiskFull."""
         if rows.is_empty():
             return
         out = BytesIO()
         rows.write_ndjson(out)
-        try:
+        with writing(self.path, "choose another --state"):
             if self._file is None:
                 self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
             self._file.write(out.getbuffer())
-        except OSError as error:
-            raise PathUnwritable(f"{self.path}: {error.strerror}; free space, or choose another --state") from error
 
     def close(self, *, keep: bool) -> None:
         if self._file is None:
             return
-        self._file.close()
-        if keep:
-            self._part.replace(self.path)
-        else:
-            self._part.unlink()
+        with writing(self.path, "choose another --state"):
+            self._file.close()
+            if keep:
+                self._part.replace(self.path)
+            else:
+                self._part.unlink()

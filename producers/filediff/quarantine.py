@@ -3,13 +3,14 @@
 import csv
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from bus.errors import PathUnwritable
+from bus.disk import writing
 from producers.filediff import refusals
 from producers.filediff.header import QUARANTINE_COLUMNS
 from producers.filediff.reader import Chunk, Damaged
@@ -34,19 +35,18 @@ class Quarantine:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        try:
+        with self._writing():
             self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-        except OSError as error:
-            raise PathUnwritable(f"{self.path}: {error.strerror}; name another --quarantine file") from error
-        self._file.write(self._line([*QUARANTINE_COLUMNS, *self._header]))
+            self._file.write(self._line([*QUARANTINE_COLUMNS, *self._header]))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._file.close()
-        if self.rows and kind is None:
-            self._part.replace(self.path)
-        else:
-            self._part.unlink()
+        with self._writing():
+            self._file.close()
+            if self.rows and kind is None:
+                self._part.replace(self.path)
+            else:
+                self._part.unlink()
 
     def add(self, chunk: Chunk, refused: refusals.Refusals) -> None:
         """The chunk's rows that are among the refused."""
@@ -58,12 +58,17 @@ class Quarantine:
         rows = {
             row[-1]: row[:-1] for row in cells.join(reasons, left_on="#line", right_on="line", how="semi").iter_rows()
         }
-        for line, *told in reasons.iter_rows():
-            if line in damaged:
-                self._file.write(self._line([line, *told])[:-1] + self._delimiter.encode() + self._raw(damaged[line]))
-            else:
-                self._file.write(self._line([line, *told, *rows[line]]))
+        with self._writing():
+            for line, *told in reasons.iter_rows():
+                if line in damaged:
+                    begun = self._line([line, *told])[:-1]
+                    self._file.write(begun + self._delimiter.encode() + self._raw(damaged[line]))
+                else:
+                    self._file.write(self._line([line, *told, *rows[line]]))
         self.rows += reasons.height
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self.path, "name another --quarantine file")
 
     def _by_column(self, refused: refusals.Refusals) -> refusals.Refusals:
         """Under the names of the columns to correct, where a mapping gives the fields others."""

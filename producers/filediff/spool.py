@@ -5,13 +5,14 @@ The file has no name, so that nothing of it outlives the process, however that e
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from bus.errors import PathUnwritable
+from bus.disk import writing
 
 
 class Spool:
@@ -20,10 +21,8 @@ class Spool:
         self._sizes: list[int] = []
 
     def __enter__(self) -> Self:
-        try:
+        with self._writing():
             self._file = tempfile.TemporaryFile(dir=self._directory)
-        except OSError as error:
-            raise PathUnwritable(f"{self._directory}: {error.strerror}; choose another --state") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,10 +32,15 @@ class Spool:
         if frame.height:
             packed = BytesIO()
             frame.write_ipc(packed, compression="lz4")
-            self._sizes.append(self._file.write(packed.getbuffer()))
+            with self._writing():
+                self._sizes.append(self._file.write(packed.getbuffer()))
 
     def frames(self) -> Iterator[pl.DataFrame]:
         """What was added, in order, one at a time."""
-        self._file.seek(0)
+        with self._writing():
+            self._file.seek(0)
         for size in self._sizes:
             yield pl.read_ipc(BytesIO(self._file.read(size)))
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._directory, "choose another --state")

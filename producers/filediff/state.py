@@ -6,7 +6,7 @@ never wrong, and may be lost, since it can be read from the topic again.
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from bus.disk import writing
 from bus.errors import PathUnwritable
 from bus.names import TopicName
 from producers.filediff.fingerprint import FORM
@@ -82,8 +83,10 @@ class FileState:
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
-        """Raises PathUnwritable."""
-        try:
+        """Raises PathUnwritable, DiskFull."""
+        remedy = "choose another --state, or remove the file: it is made again from the topic"
+        with ExitStack() as closing, writing(self._path, remedy):
+            closing.callback(self.__exit__)
             self._path.touch(mode=0o600)
             self._path.chmod(0o600)
             self._connection = sqlite3.connect(self._path, isolation_level=None)
@@ -93,12 +96,7 @@ class FileState:
             self._connection.executescript(TABLES)
             if "print" not in {row[1] for row in self._connection.execute("PRAGMA table_info(published)")}:
                 self._connection.execute(ADD_PRINT)
-        except (OSError, sqlite3.DatabaseError) as error:
-            self.__exit__()
-            raise PathUnwritable(
-                f"{self._path}: cannot be used as state ({error}); choose another --state, or remove the file: it is "
-                "made again from the topic"
-            ) from error
+            closing.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,16 +198,15 @@ class FileState:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            self._open.execute("BEGIN IMMEDIATE")
-            yield self._open
-            self._open.execute("COMMIT")
-        except BaseException as error:
-            if self._open.in_transaction:
-                self._open.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):
-                raise PathUnwritable(f"{self._path}: cannot be written: {error}; free space or rights") from error
-            raise
+        with writing(self._path, "get the right to write"):
+            try:
+                self._open.execute("BEGIN IMMEDIATE")
+                yield self._open
+                self._open.execute("COMMIT")
+            except BaseException:
+                if self._open.in_transaction:
+                    self._open.execute("ROLLBACK")
+                raise
 
 
 def state_file(directory: Path, topic: TopicName) -> Path:

@@ -23,8 +23,9 @@ from structlog.testing import capture_logs
 from bus.crashpoints import NAMES
 from bus.event import Op
 from producers.capture.follow.follower import Follower
+from producers.outbox.database import engine_for
 from tests.capture import follow_all, follow_command, follow_settings, made, made_again, table, take, topic
-from tests.outbox import command, relay_all, started, until_said
+from tests.outbox import command, kill_relay, relay_all, started, until_said
 from tests.producing import prepare
 from tests.replicas import NOTICED_SECONDS
 from tests.soak import CHANGES, KILLS
@@ -251,13 +252,13 @@ def test_snapshot_of_triggers_and_their_relay_killed_at_random_get_there(bus, po
     url, chance = postgres_database, random.Random(6)  # noqa: S311
     made(url, bus[1], rows=max(40, CHANGES // 50))
     relay = command(*bus, url, "--transaction-rows", "20", "--lease", "0.2")
+    engine = engine_for(url)
     for _ in range(KILLS):
         with run(TAKE, "", url, bus[1]) as reading, started(relay) as sending:
             write(url, chance, CHANGES // KILLS)
-            until_said(sending.stderr, "outbox_relay_took_over")
-            time.sleep(chance.uniform(0, 0.3))
-            for process in (reading, sending):
-                process.kill()
+            kill_relay(sending, sending.stderr, engine, chance)
+            reading.kill()
+    engine.dispose()
     take(url, bus[1])
     relay_all(*bus, url, lease_seconds=0.2)
     holds(bus, url)

@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from sqlalchemy import text
@@ -20,7 +19,7 @@ from bus.names import RegisterName
 from consumers.stores import open_reader
 from consumers.stores.base import Slot
 from tests.consuming import catch_up, following, held, replica_settings, until
-from tests.outbox import in_version_order, installed, outbox, relay_all, relay_settings, until_said
+from tests.outbox import in_version_order, installed, kill_relay, outbox, relay_all, relay_settings
 from tests.producing import IDENTITY, events, person, prepare
 from tests.soak import CHANGES, KILLS
 
@@ -70,14 +69,12 @@ def test_relay_killed_at_each_point_is_followed_by_one_that_loses_and_doubles_no
 
 def test_relay_killed_at_random_again_and_again_gets_there(kafka, topic_prefix, postgres, postgres_database):
     agency, chance = outbox(kafka, topic_prefix), random.Random(1)  # noqa: S311
-    settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=50, lease_seconds=0.2)
+    settings = relay_settings(kafka, topic_prefix, postgres_database, transaction_rows=10, lease_seconds=0.2)
     killed = 0
     while killed < KILLS:
         with run(settings, "") as process:
             write(postgres, agency, CHANGES // KILLS // PEOPLE)
-            until_said(process.stdout, "outbox_relay_took_over")
-            time.sleep(chance.uniform(0, 0.3))
-            process.kill()
+            kill_relay(process, process.stdout, postgres, chance)
         killed += process.returncode == -signal.SIGKILL
     relay_all(kafka, topic_prefix, postgres_database, lease_seconds=0.2)
     holds(kafka, topic_prefix, postgres)

@@ -177,7 +177,7 @@ class FileDiffKeeper(Keeper):
                     break
                 if most_bytes is not None and code != -signal.SIGKILL:
                     self._ledger.fault("adapter's disk full")
-                    self._ledger.exits[f"file diff, disk full: {code}"] += 1
+                    self._ledger.exited("file diff, disk full", code, last_words(self._nursery))
                 else:
                     self._bury(point, code)
             export.unlink()
