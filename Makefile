@@ -49,7 +49,7 @@ soak: $(READY) ## Every fault on three brokers for SECONDS=3600; writes build/so
 	$(BIN)/python -m tests.fault.suite --seconds $(SECONDS)
 
 soak-adapters: $(READY) ## Long proofs: eight writers for a minute, 200 kills in 50,000 changes of each adapter
-	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 LIENTHONG_SOAK_CHANGES=50000 $(BIN)/pytest -n 2 --dist load --timeout 1800 \
+	LIENTHONG_SOAK_SECONDS=60 LIENTHONG_SOAK_KILLS=200 LIENTHONG_SOAK_CHANGES=50000 $(BIN)/pytest -n 2 --dist load --timeout 3600 \
 		tests/integration/test_outbox.py tests/fault -k "eight_writers or at_random"
 
 soak-replicas: $(READY) ## Long proofs: a daemon of a group cut off from everything, another frozen inside a transaction
