@@ -1,10 +1,15 @@
 """What tests of adapters need on a cluster: topics, released schemas, settings, and a plain look at a topic."""
 
-from collections.abc import Iterable
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import IsolationLevel
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from bus import kafka as clients
 from bus.catalog import load_catalog
@@ -24,6 +29,7 @@ IDENTITY, RESIDENCE, CASE, BUSINESS = (
     "dossier.case",
     "business.registration",
 )
+SETTLE_SECONDS = 3.0
 POLICE, WARD = "H29.5", "H29.101"
 
 
@@ -66,10 +72,11 @@ async def records(bootstrap: str, topic: str, *, isolation: str = "read_committe
     )
     await client.start()
     try:
-        facts = await describe(clients.admin(KafkaSettings(bootstrap_servers=bootstrap)), [TopicName(topic)])
+        admin = clients.admin(KafkaSettings(bootstrap_servers=bootstrap))
+        facts = await describe(admin, [TopicName(topic)])
         places = [TopicPartition(topic, number) for number in range(facts[TopicName(topic)].partitions)]
         client.assign(places)
-        end = await client.end_offsets(places)
+        end = await _settled(client, admin, places)
         for place in places:
             client.seek(place, 0)
         while any([await client.position(place) < end[place] for place in places]):
@@ -78,6 +85,24 @@ async def records(bootstrap: str, topic: str, *, isolation: str = "read_committe
     finally:
         await client.stop()
     return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+async def _settled(
+    client: AIOKafkaConsumer, admin: AdminClient, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The ends once they are stable: a commit is acknowledged before its markers are in every partition.
+
+    Of a transaction that stays open, nothing is waited for beyond some seconds.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    asked = {Place(each.topic, each.partition): OffsetSpec.latest() for each in places}
+    while True:
+        end: dict[TopicPartition, int] = await client.end_offsets(places)
+        found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+        whole = {(at.topic, at.partition): each.result(30).offset for at, each in found.items()}
+        if time.monotonic() > deadline or all(end[at] >= whole[at.topic, at.partition] for at in places):
+            return end
+        await asyncio.sleep(0.02)
 
 
 async def events(bootstrap: str, prefix: str, register: str = IDENTITY, agency: str = POLICE) -> list[Event]:

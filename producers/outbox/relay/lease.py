@@ -57,7 +57,8 @@ class Lease:
         The first relay of a new division of the keys also waits for, and ends, all of the earlier one.
         """
         with self.transaction() as connection:
-            rows: Sequence[Any] = connection.execute(select(self._table).where(self._ours)).all()
+            # Locked, so that two of a new division do not both take it for theirs to begin, and one fence the other.
+            rows: Sequence[Any] = connection.execute(select(self._table).where(self._ours).with_for_update()).all()
             mine = next((row for row in rows if row.shard == self.shard), None)
             if mine is None:
                 self._make(connection, self.shard, None)

@@ -29,7 +29,7 @@ def read(data: bytes) -> bool:
 
 
 def broken() -> Target:
-    return Target(read, [b"yes", b"yes"], cases=[*CASES, b"no", b"an error"], cpu_seconds=1.0)
+    return Target(read, [b"yes", b"yes"], cases=[*CASES, b"no", b"an error"], cpu_seconds=3.0)
 
 
 def many() -> Target:
