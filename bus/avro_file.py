@@ -11,6 +11,8 @@ from typing import Any
 
 import fastavro
 
+from bus.varint import written
+
 _SYNC = bytes(range(16))  # any 16 bytes do: the file holds one block
 
 
@@ -28,10 +30,4 @@ def one_block(header: bytes, count: int, parts: Iterable[bytes | memoryview]) ->
     """A file of ``count`` records, whose bytes ``parts`` are, one behind the other."""
     parts = tuple(parts)
     size = sum(map(len, parts))
-    return b"".join((header, _long(count), _long(size), *parts, _SYNC))
-
-
-def _long(number: int) -> bytes:
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, "long", number)
-    return out.getvalue()
+    return b"".join((header, written(count), written(size), *parts, _SYNC))

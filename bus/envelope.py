@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable
 
-from bus import wire
+from bus import varint, wire
 from bus.errors import EventRefused
 from bus.headers import read_tombstone
-
-LONGEST_LONG = 10  # bytes: seven bits in each
 
 
 def version_of(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> int | None:
@@ -22,24 +20,16 @@ def version_of(value: bytes | None, headers: Iterable[tuple[str, bytes | None]])
 
 def _version(body: bytes) -> int | None:
     """``event_id``, ``op`` and ``key`` stand before it: a string, an enum's long, a string."""
-    at = _behind_string(body, 0)
-    at = None if at is None else _long(body, at)[1]
-    at = None if at is None else _behind_string(body, at)
-    return None if at is None else _long(body, at)[0]
-
-
-def _behind_string(body: bytes, at: int) -> int | None:
-    length, start = _long(body, at)
-    if length is None or start is None or length < 0 or start + length > len(body):
+    try:
+        _op, at = varint.read(body, _behind_string(body, 0))
+        version, _end = varint.read(body, _behind_string(body, at))
+    except (IndexError, ValueError):
         return None
+    return version
+
+
+def _behind_string(body: bytes, at: int) -> int:
+    length, start = varint.read(body, at)
+    if not 0 <= length <= len(body) - start:
+        raise ValueError("a length beyond the body")
     return start + length
-
-
-def _long(body: bytes, at: int) -> tuple[int | None, int | None]:
-    """A long in Avro's zigzag coding, and where what follows begins; None twice where there is none."""
-    coded = 0
-    for place, byte in enumerate(body[at : at + LONGEST_LONG]):
-        coded |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return (coded >> 1) ^ -(coded & 1), at + place + 1
-    return None, None

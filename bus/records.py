@@ -19,6 +19,7 @@ from typing import Any, Self
 import polars as pl
 from polars.exceptions import PanicException
 
+from bus import varint
 from bus.avro_file import file_header, one_block
 from bus.errors import RecordsUnreadable
 from bus.names import TopicName
@@ -37,7 +38,6 @@ COLUMNS = {
 
 FEW = 64  # up to so many are walked through: a native read takes 0.2 ms to set up, a step 3 µs
 LEAST_BYTES = 7  # of a record: six numbers and its attributes
-_VARINT_BYTES = 10  # of the longest number, 64 bits
 _LONG = range(-(2**63), 2**63)
 ALONE = 500  # runs of so many records are read again one by one when all together are irregular
 
@@ -118,7 +118,7 @@ def read_headers(data: bytes) -> tuple[tuple[str, bytes | None], ...]:
     """Names that are not UTF-8 have their bytes escaped. Raises RecordsUnreadable for bytes that no producer writes."""
     found = []
     try:
-        count, at = _varint(data, 0)
+        count, at = varint.read(data, 0)
         for _ in range(count):
             name, at = _bytes(data, at)
             value, at = _bytes(data, at)
@@ -234,12 +234,12 @@ def _walk(run: Run) -> Iterator[tuple[int, int, bytes | None, bytes | None, byte
     """Offset, timestamp, key, value, headers of each record."""
     data, at = run.data, 0
     for _ in range(run.count):
-        length, at = _varint(data, at)
+        length, at = varint.read(data, at)
         end = at + length
         if not at < end <= len(data):
             raise ValueError("a record beyond the end of its batch")
-        later, at = _varint(data, at + 1)
-        offset, at = _varint(data, at)
+        later, at = varint.read(data, at + 1)
+        offset, at = varint.read(data, at)
         key, at = _bytes(data, at)
         value, at = _bytes(data, at)
         timestamp = run.base_timestamp + later if run.appended is None else run.appended
@@ -250,23 +250,9 @@ def _walk(run: Run) -> Iterator[tuple[int, int, bytes | None, bytes | None, byte
 
 
 def _bytes(data: bytes, at: int) -> tuple[bytes | None, int]:
-    size, at = _varint(data, at)
+    size, at = varint.read(data, at)
     if size < 0:
         return None, at
     if at + size > len(data):
         raise ValueError("a length beyond the end of its batch")
     return data[at : at + size], at + size
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A zigzag number and where it ends."""
-    byte = data[at]
-    number, shift = byte & 0x7F, 7
-    while byte > 0x7F:
-        at += 1
-        if shift == _VARINT_BYTES * 7:
-            raise ValueError("a number of more than 64 bits")
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        shift += 7
-    return (number >> 1) ^ -(number & 1), at + 1

@@ -6,6 +6,8 @@ go on; the record in its place is parked like any event that cannot be read.
 
 from collections.abc import Iterable
 
+from bus.varint import written
+
 WHY = "lienthong-unreadable"
 """Header of a record that stands for what could not be read."""
 THROUGH = "lienthong-last-offset"
@@ -19,7 +21,7 @@ def stand_in(why: str, data: bytes, *, later: int, through: int) -> bytes:
     value = bytes(data[:MOST_BYTES])
     headers = {WHY: why, THROUGH: str(through), SIZE: str(len(data))}
     told = b"".join(_sized(name.encode()) + _sized(text.encode()) for name, text in headers.items())
-    body = b"\x00" + _varint(0) + _varint(later) + _varint(-1) + _sized(value) + _varint(len(headers)) + told
+    body = b"\x00" + written(0) + written(later) + written(-1) + _sized(value) + written(len(headers)) + told
     return _sized(body)
 
 
@@ -30,15 +32,4 @@ def why(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
 
 
 def _sized(data: bytes) -> bytes:
-    return _varint(len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    """In zigzag coding, as Kafka and Avro write numbers."""
-    rest = (number << 1) ^ (number >> 63)
-    found = bytearray()
-    while rest > 0x7F:
-        found.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    found.append(rest)
-    return bytes(found)
+    return written(len(data)) + data
