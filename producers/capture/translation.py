@@ -24,11 +24,10 @@ from producers.filediff.reader import Chunk
 from producers.mapping import Cleaned, Mapping, counts
 from producers.outbox.relay.bulk import events
 from producers.outbox.relay.row import Row
-from producers.outbox.table import BYTES, JSON, ROW
+from producers.outbox.table import BYTES, JSON, REASON_LENGTH, ROW
 from producers.outbox.types import read_event_id
 from producers.release import Release
 
-REASON_LENGTH = 400
 Cells = dict[str, str | None]
 
 

@@ -17,14 +17,13 @@ from bus.errors import ConfigInvalid
 from producers.capture.row import moved
 from producers.capture.table import Captured, captured, source_of
 from producers.outbox.database import told_plainly
-from producers.outbox.table import CHANNEL, ROW, Tables, tables
+from producers.outbox.table import CHANNEL, REASON_LENGTH, ROW, Tables, tables
 from producers.outbox.types import moment, read_moment
 
 Fate = Literal["taken", "superseded", "left"]
 """``taken``: the relay gets it again. ``superseded``: a newer row of its key stands. ``left``: parked as before."""
 
 SUPERSEDED = "superseded by a newer row of its key; before: "
-REASON_LENGTH = 400
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ BYTES, JSON = "bytes", "json"
 ROW = "row"
 """A captured table's own columns, which the relay maps: see producers/capture."""
 
+REASON_LENGTH = 400
+"""Characters of why a row is parked; what is longer is cut."""
 KEY_LENGTH = 255
 
 
@@ -98,7 +100,7 @@ def _outbox_columns(dialect: str) -> list[Column[Any]]:
         Column("occurred_at", Moment()),
         Column("created_at", Moment(), nullable=False, server_default=text(NOW[dialect])),
         Column("sent_at", Moment()),
-        Column("parked", String(400)),  # why the relay cannot send it
+        Column("parked", String(REASON_LENGTH)),  # why the relay cannot send it
     ]
     if dialect == "postgresql":
         columns.append(Column("txid", TransactionId(), nullable=False, server_default=text("pg_current_xact_id()")))

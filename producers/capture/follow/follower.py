@@ -110,11 +110,8 @@ class Follower:
         with turn.taken(self._stop) as held, turn.doubting_outages():
             if held is None:
                 return
-            with turn.sending(held, self._sender) as sender:
+            with turn.sending(held, self._topic, settings) as sender:
                 self._follow(destination, turn, sender, until_current=until_current)
-
-    def _sender(self, shard: int) -> Sender:
-        return Sender(self._settings.kafka, self._topic, shard, self._settings.compression)
 
     def _follow(self, destination: Destination, turn: Turn, sender: Sender, *, until_current: bool) -> None:
         capture = self._capture()

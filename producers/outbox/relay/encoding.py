@@ -21,11 +21,10 @@ from producers.capture.translation import Translator
 from producers.lane import too_large
 from producers.outbox.relay import bulk
 from producers.outbox.relay.row import Row
-from producers.outbox.table import BYTES, JSON, ROW, TOMBSTONE
+from producers.outbox.table import BYTES, JSON, REASON_LENGTH, ROW, TOMBSTONE
 from producers.outbox.types import read_event_id, read_moment
 from producers.release import Release
 
-REASON_LENGTH = 400
 BULK_ROWS = 64  # fewer are sooner done one by one
 SLICE_ROWS = 1_000  # what one strange row leaves to the row way
 OPS = tuple(str(op) for op in Op)

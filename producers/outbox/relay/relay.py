@@ -26,7 +26,6 @@ from producers.outbox.relay.holding import holding
 from producers.outbox.relay.lease import Held, Lease
 from producers.outbox.relay.pipeline import Pipeline
 from producers.outbox.relay.postgres import PostgresSource
-from producers.outbox.relay.sender import Sender
 from producers.outbox.relay.settings import RelaySettings
 from producers.outbox.relay.source import PlainSource, Share, Source
 from producers.outbox.relay.turn import Turn
@@ -110,7 +109,7 @@ class Relay:
         settings = self._settings
         with ExitStack() as stack:
             source = stack.enter_context(self._opened())
-            sender = stack.enter_context(turn.sending(held, self._sender))
+            sender = stack.enter_context(turn.sending(held, self._topic, settings))
             self._tell("outbox_relay_took_over", shard=settings.shard, shards=settings.shards)
             ends = self._synchronise(destination, turn.lease, source, held)
             crash_point("outbox.synchronised")
@@ -134,9 +133,6 @@ class Relay:
         finally:
             self._source = None
             source.close()
-
-    def _sender(self, shard: int) -> Sender:
-        return Sender(self._settings.kafka, self._topic, shard, self._settings.compression)
 
     def _synchronise(self, destination: Destination, lease: Lease, source: Source, held: Held) -> dict[int, int]:
         """Mark what was sent and not marked; where the topic ended, from where on the next relay has to look."""

@@ -1,16 +1,18 @@
 """One at a time: a lease in the agency's database, held while somebody sends."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 import structlog
 
 from bus.errors import BusError, Fenced, Unavailable
+from bus.names import TopicName
 from producers.outbox.database import told_plainly
 from producers.outbox.relay.lease import Held, Lease
 from producers.outbox.relay.sender import Sender
+from producers.outbox.relay.settings import TurnSettings
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ class Turn:
             raise
 
     @contextmanager
-    def sending(self, held: Held, made: Callable[[int], Sender]) -> Iterator[Sender]:
+    def sending(self, held: Held, topic: TopicName, settings: TurnSettings) -> Iterator[Sender]:
         """Our shard's sender, once what was sent before us has ended, under all ids of an earlier division too.
 
         The lease is looked at before, so that one who was frozen here does not end its successor, and after: whoever
@@ -62,7 +64,8 @@ class Turn:
         """
         shards = (*(each for each in held.fence if each != self.lease.shard), self.lease.shard)
         with ExitStack() as stack:
-            senders = [stack.enter_context(closing(made(shard))) for shard in shards]
+            made = (Sender(settings.kafka, topic, shard, settings.compression) for shard in shards)
+            senders = [stack.enter_context(closing(sender)) for sender in made]
             self.must_be_ours()
             for sender in senders:
                 sender.fence()
