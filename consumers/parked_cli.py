@@ -1,7 +1,6 @@
 """``lienthong parked``: look at the events that a replica could not apply, replay or dismiss them, forward them."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from bus.catalog import Catalog, load_catalog
 from bus.cli import console, err, print_json
+from bus.cli.confirming import confirm
 from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
@@ -21,7 +21,7 @@ from bus.cli.options import (
     RegistryOption,
     cluster,
 )
-from bus.errors import ConfigInvalid, ConfirmationNeeded
+from bus.errors import ConfigInvalid
 from bus.names import RegisterName
 from bus.registry import open_registry
 from bus.settings import KafkaSettings, RegistrySettings, load_toml
@@ -219,7 +219,8 @@ def dismiss(
         chosen = [[each.origin for each in page] for page in selection.pages(desk)]
         count = sum(map(len, chosen))
         if count and not yes:
-            _confirm(f"{count:,} parked events would be given up")
+            what = f"{count:,} parked events would be given up"
+            confirm(f"{what}. Do so?", f"{what}; run again with --yes")
         gone = sum(desk.dismiss(page) for page in chosen)
     if as_json:
         print_json({"dismissed": gone})
@@ -277,10 +278,3 @@ def _narrowed(selection: Selection, everything: bool) -> Selection:
     if not everything and not selection.narrow:
         raise ConfigInvalid("which events? name origins, or --register, --reason, --since, --until, or say --all")
     return selection
-
-
-def _confirm(what: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded(f"{what}; run again with --yes")
-    if not typer.confirm(f"{what}. Do so?", err=True):
-        raise ConfirmationNeeded("nothing was changed")

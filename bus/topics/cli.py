@@ -1,7 +1,6 @@
 """``lienthong topics``: the catalogue's topics against the cluster."""
 
 import asyncio
-import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from bus import kafka as clients
 from bus.catalog import Catalog, load_catalog
 from bus.cli import console, err, print_json
+from bus.cli.confirming import confirm
 from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
@@ -18,7 +18,7 @@ from bus.cli.options import (
     PrefixOption,
     cluster,
 )
-from bus.errors import ClusterMismatch, ConfirmationNeeded
+from bus.errors import ClusterMismatch
 from bus.settings import KafkaSettings
 from bus.topics import show
 from bus.topics.cluster import apply, count_brokers, describe_with_config
@@ -71,7 +71,7 @@ def apply_command(
     made = asyncio.run(_planned(settings, load_catalog(catalog, prefix=prefix), registers))
     _print(made, json)
     if made.alter and not yes:
-        _confirm()
+        confirm("Alter existing topics as shown?", "existing topics would be altered; run again with --yes")
     asyncio.run(apply(clients.admin(settings), made))
     if made.pending:
         err.print("Applied.")
@@ -98,10 +98,3 @@ def _print(made: Plan, as_json: bool) -> None:
         return
     for line in show.lines(made):
         console.print(line, markup=False, highlight=False)
-
-
-def _confirm() -> None:
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded("existing topics would be altered; run again with --yes")
-    if not typer.confirm("Alter existing topics as shown?", err=True):
-        raise ConfirmationNeeded("nothing was changed")

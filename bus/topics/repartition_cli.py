@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from bus import crashpoints
 from bus.catalog import load_catalog
 from bus.cli import console, err, print_json
+from bus.cli.confirming import confirm
 from bus.cli.options import (
     DEFAULT_KAFKA,
     CatalogOption,
@@ -22,7 +23,6 @@ from bus.cli.options import (
     PrefixOption,
     cluster,
 )
-from bus.errors import ConfirmationNeeded
 from bus.topics.facts import partitions as counted
 from bus.topics.repartition import Moved, Passage, Repartition
 
@@ -94,10 +94,8 @@ def _shown(passage: Passage) -> Iterator[Moved]:
 
 def _confirm(plan: Sequence[Passage]) -> None:
     topics = ", ".join(each.old for each in plan if not each.done)
-    if not sys.stdin.isatty():
-        raise ConfirmationNeeded(f"{topics} would be sealed for ever; look with --dry-run, then run again with --yes")
-    if not typer.confirm(f"Seal {topics} for ever once copied?", err=True):
-        raise ConfirmationNeeded("nothing was changed")
+    otherwise = f"{topics} would be sealed for ever; look with --dry-run, then run again with --yes"
+    confirm(f"Seal {topics} for ever once copied?", otherwise)
 
 
 def _line(passage: Passage, *, dry_run: bool) -> str:
