@@ -16,7 +16,7 @@ from bus.catalog import Catalog, Register
 from bus.errors import BusError, Interrupted, Unavailable
 from bus.health import Unready
 from bus.registry import SchemaRegistry, open_registry
-from consumers.following import Following
+from consumers.following import Following, LaneTerms
 from consumers.gauging import gauged, look_after
 from consumers.leaving import SHARE
 from consumers.parked.forwarder import Forwarder
@@ -168,15 +168,18 @@ class ReplicaDaemon:
 
     def _new_following(self, register: Register, registry: SchemaRegistry) -> Following:
         replica = self._settings.replica
+        terms = LaneTerms(
+            owner=f"{replica.agency}/{replica.name}@{socket.gethostname()}:{os.getpid()}",
+            max_batch=replica.max_batch,
+            columnar=replica.decoding == "columns",
+            lot=self._lot,
+        )
         return Following(
             register,
             registry,
             self._store,
             self._settings.kafka,
-            owner=f"{replica.agency}/{replica.name}@{socket.gethostname()}:{os.getpid()}",
-            max_batch=replica.max_batch,
-            columnar=replica.decoding == "columns",
-            lot=self._lot,
+            terms,
             open_tables=self._open_tables,
             sharing=self._sharing,
             admin=self._admin,

@@ -15,10 +15,9 @@ from bus.settings import KafkaSettings
 from consumers.following.condition import Condition
 from consumers.following.filling import Filling
 from consumers.following.keeping import LOOK_SECONDS, Keeping, Wanted
-from consumers.following.lanes import Lanes, Positions
+from consumers.following.lanes import Lanes, LaneTerms, Positions
 from consumers.following.turns import Facts, Turn, next_turn, why_fill
 from consumers.lane import kafka_partition
-from consumers.parked.lot import ParkingLot
 from consumers.reading.book import SchemaBook
 from consumers.route import Route
 from consumers.sharing import Share, Sharing, first_of
@@ -44,11 +43,8 @@ class Following:
         registry: SchemaRegistry,
         store: StoreThread,
         settings: KafkaSettings,
+        terms: LaneTerms,
         *,
-        owner: str,
-        max_batch: int,
-        columnar: bool,
-        lot: ParkingLot,
         open_tables: Callable[[], Awaitable[None]],
         sharing: Sharing,
         admin: AdminClient,
@@ -64,10 +60,7 @@ class Following:
             self.book,
             store,
             settings,
-            owner=owner,
-            max_batch=max_batch,
-            columnar=columnar,
-            lot=lot,
+            terms,
             now=self._watch.now,
             open_tables=open_tables,
             stop=self._stop,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from bus import metrics
@@ -24,6 +25,16 @@ class StartOver(Exception):
     """The shadow was begun under an older schema and starts again from nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class LaneTerms:
+    """What is the same for all lanes of a daemon."""
+
+    owner: str
+    max_batch: int
+    columnar: bool
+    lot: ParkingLot
+
+
 class Lanes:
     """Opens lanes and knows those that are open. None reads on once ``stop`` is set and they were let go."""
 
@@ -33,18 +44,15 @@ class Lanes:
         book: SchemaBook,
         store: StoreThread,
         settings: KafkaSettings,
+        terms: LaneTerms,
         *,
-        owner: str,
-        max_batch: int,
-        columnar: bool,
-        lot: ParkingLot,
         now: Callable[[], datetime],
         open_tables: Callable[[], Awaitable[None]],
         stop: asyncio.Event,
     ) -> None:
         """``now`` is as of when nothing is missed by who stands at the end."""
         self._register, self._book, self._store, self._settings = register, book, store, settings
-        self._owner, self._max_batch, self._columnar, self._lot = owner, max_batch, columnar, lot
+        self._terms = terms
         self._now, self._open_tables, self._stop = now, open_tables, stop
         self._open: list[Lane] = []
         self.stood: Positions = {}
@@ -95,11 +103,11 @@ class Lanes:
             self._book,
             self._store,
             self._settings,
-            owner=self._owner,
+            owner=self._terms.owner,
             generation=status.generation,
-            max_batch=self._max_batch,
-            lot=self._lot,
-            decode=decoder(columnar=self._columnar),
+            max_batch=self._terms.max_batch,
+            lot=self._terms.lot,
+            decode=decoder(columnar=self._terms.columnar),
             now=self._now,
             widen=widen,
         )
