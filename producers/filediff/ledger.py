@@ -1,14 +1,13 @@
 """What cleaning changed and doubted in one run: the values in files beside the report, numbers for everyone else."""
 
-import os
 from collections import Counter
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import polars as pl
 
-from bus.disk import writing
+from producers.filediff.beside import Beside
 from producers.mapping import Cleaned, counts
 
 
@@ -51,8 +50,7 @@ class Ledger:
 class _Lines:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._part = path.with_name(f".{path.name}.part")
-        self._file: BinaryIO | None = None
+        self._file = Beside(path, "choose another --state")
 
     def add(self, rows: pl.DataFrame) -> None:
         """Raises PathUnwritable, DiskFull."""
@@ -60,17 +58,7 @@ class _Lines:
             return
         out = BytesIO()
         rows.write_ndjson(out)
-        with writing(self.path, "choose another --state"):
-            if self._file is None:
-                self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-            self._file.write(out.getbuffer())
+        self._file.write([out.getbuffer()])
 
     def close(self, *, keep: bool) -> None:
-        if self._file is None:
-            return
-        with writing(self.path, "choose another --state"):
-            self._file.close()
-            if keep:
-                self._part.replace(self.path)
-            else:
-                self._part.unlink()
+        self._file.close(keep=keep)

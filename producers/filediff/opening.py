@@ -34,8 +34,10 @@ def opened(job: FileJob, charset: str = UTF8) -> Iterator[Reader]:
 
 def told_by_file(job: FileJob) -> FileJob:
     """The job with what a quarantine file's header says of its delimiter; any other job as it is."""
-    after = _start(job.file).removeprefix(QUARANTINE_START)[:1].decode("ascii", "replace")
-    return job.model_copy(update={"delimiter": after}) if is_quarantine(job.file) and after in DELIMITERS else job
+    start = _start(job.file)
+    after = start.removeprefix(QUARANTINE_START)[:1].decode("ascii", "replace")
+    told = start.startswith(QUARANTINE_START) and after in DELIMITERS
+    return job.model_copy(update={"delimiter": after}) if told else job
 
 
 def is_quarantine(file: Path) -> bool:

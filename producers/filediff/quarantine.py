@@ -1,17 +1,15 @@
 """Refused rows as they came, with the reasons in front, in a file that can be corrected and fed in again as it is."""
 
 import csv
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
 from typing import Self
 
 import polars as pl
 
-from bus.disk import writing
 from producers.filediff import refusals
+from producers.filediff.beside import Beside
 from producers.filediff.header import QUARANTINE_COLUMNS
 from producers.filediff.reader import Chunk, Damaged
 from producers.mapping import Mapping
@@ -27,7 +25,7 @@ class Quarantine:
 
     def __init__(self, path: Path, header: Sequence[str], delimiter: str, mapping: Mapping | None = None) -> None:
         self.path = path
-        self._part = path.with_name(f".{path.name}.part")
+        self._file = Beside(path, "name another --quarantine file")
         self._delimiter = delimiter
         self._fed_again = tuple(header[:WIDTH]) == QUARANTINE_COLUMNS
         self._header = [name for name in header if name not in QUARANTINE_COLUMNS]
@@ -35,18 +33,11 @@ class Quarantine:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        with self._writing():
-            self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
-            self._file.write(self._line([*QUARANTINE_COLUMNS, *self._header]))
+        self._file.write([self._line([*QUARANTINE_COLUMNS, *self._header])])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with self._writing():
-            self._file.close()
-            if self.rows and kind is None:
-                self._part.replace(self.path)
-            else:
-                self._part.unlink()
+        self._file.close(keep=bool(self.rows) and kind is None)
 
     def add(self, chunk: Chunk, refused: refusals.Refusals) -> None:
         """The chunk's rows that are among the refused."""
@@ -58,17 +49,14 @@ class Quarantine:
         rows = {
             row[-1]: row[:-1] for row in cells.join(reasons, left_on="#line", right_on="line", how="semi").iter_rows()
         }
-        with self._writing():
-            for line, *told in reasons.iter_rows():
-                if line in damaged:
-                    begun = self._line([line, *told])[:-1]
-                    self._file.write(begun + self._delimiter.encode() + self._raw(damaged[line]))
-                else:
-                    self._file.write(self._line([line, *told, *rows[line]]))
+        lines = reasons.iter_rows()
+        self._file.write(self._told([line, *told], damaged.get(line), rows.get(line, ())) for line, *told in lines)
         self.rows += reasons.height
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return writing(self.path, "name another --quarantine file")
+    def _told(self, why: Sequence[object], damaged: Damaged | None, cells: Sequence[object]) -> bytes:
+        if damaged is None:
+            return self._line([*why, *cells])
+        return self._line(why)[:-1] + self._delimiter.encode() + self._raw(damaged)
 
     def _by_column(self, refused: refusals.Refusals) -> refusals.Refusals:
         """Under the names of the columns to correct, where a mapping gives the fields others."""
