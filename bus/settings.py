@@ -61,6 +61,6 @@ def load_toml(path: Path, model: type[Model]) -> Model:
 def explain(error: ValidationError) -> str:
     """Each broken key with what was expected, in one line and without the values."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg']}"
+        f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg'].removeprefix('Value error, ')}"
         for found in error.errors(include_input=False, include_url=False)
     )

@@ -61,5 +61,8 @@ class ReplicaSettings(Settings):
     @model_validator(mode="after")
     def _shared_on_postgresql(self) -> "ReplicaSettings":
         if self.replica.group and not self.replica.database.startswith(("postgresql://", "postgres://")):
-            raise ValueError("replica.group needs PostgreSQL: an SQLite file has one writer")
+            raise ValueError(
+                "replica.group needs PostgreSQL, since an SQLite file has one writer; name a replica.database on "
+                "PostgreSQL, or leave replica.group out"
+            )
         return self

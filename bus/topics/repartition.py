@@ -75,6 +75,7 @@ class Repartition:
 
     async def plan(self) -> list[Passage]:
         """What is to be done, topic by topic. Raises ClusterMismatch where it cannot be, BrokerUnavailable."""
+        await count_brokers(self._admin, self._settings)  # asked first: it names the address where nobody answers
         ways = {
             self._register.topic(writer): self._next.topic(writer) for writer in self._catalog.writers(self._register)
         }
