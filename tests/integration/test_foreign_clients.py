@@ -61,7 +61,7 @@ async def test_confluents_deserializer_reads_our_events_from_a_registry_that_is_
     event, gone = resident(1), deleted(2)
     await send(kafka, topic, record(apicurio_encoder, event), record(apicurio_encoder, gone), tombstone(gone))
     found = await asyncio.to_thread(librdkafka_records, kafka, topic, 3)
-    with SchemaRegistryClient({"url": apicurio_url}) as registry:
+    with SchemaRegistryClient({"url": apicurio_url, "timeout": 10}) as registry:
         deserialize = AvroDeserializer(registry)
         values = [deserialize(message.value(), SerializationContext(topic, MessageField.VALUE)) for message in found]
     by_op = {value["op"] if value else "TOMBSTONE": value for value in values}
