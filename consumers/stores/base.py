@@ -407,5 +407,8 @@ class Store(Desk, Protocol):
         ...
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
-        """Forget graves and changes older than these."""
+        """Forget graves and changes older than these; of a register with parked events, no grave.
+
+        A parked event may be older than the delete of its subject: replayed without that grave, it would bring it back.
+        """
         ...

@@ -378,8 +378,10 @@ class MemoryStore:
         return str(Cursor(self._era, (self._last,)))
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
-        for of in self._registers.values():
-            of.graves = {key: grave for key, grave in of.graves.items() if grave.stored_at >= graves_before}
+        holding = {parked.register for parked in self._parked.values()}
+        for name, of in self._registers.items():
+            if name not in holding:
+                of.graves = {key: grave for key, grave in of.graves.items() if grave.stored_at >= graves_before}
         gone = [entry for entry in self._feed if entry.stored_at < changes_before]
         if gone:
             self._floor = int(gone[-1].change.cursor)

@@ -359,6 +359,9 @@ CHANGES = """SELECT xid::text AS transaction_id, n, place, register, key, coales
     AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid, n, place LIMIT %(limit)s"""
 """Entries come in order of their transactions' ids, and only once no transaction with a lower id can still commit."""
 
+PRUNE_GRAVES = """DELETE FROM _lienthong_graves WHERE stored_at < %s
+    AND register NOT IN (SELECT register FROM _lienthong_parked WHERE dismissed_at IS NULL)"""
+
 PRUNE_CHANGES = """WITH last AS (
         SELECT xid, n, cardinality(keys) AS place FROM _lienthong_changes WHERE stored_at < %s
         ORDER BY xid DESC, n DESC LIMIT 1

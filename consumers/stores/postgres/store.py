@@ -106,7 +106,7 @@ class PostgresStore(PostgresReader):
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
         with self._transaction() as connection:
-            connection.execute("DELETE FROM _lienthong_graves WHERE stored_at < %s", [graves_before])
+            connection.execute(sql.PRUNE_GRAVES, [graves_before])
             connection.execute(sql.PRUNE_CHANGES, [changes_before])
 
     def waiting(self) -> int:

@@ -254,6 +254,9 @@ def parked(given: Iterable[str]) -> str:
 PARKED_COUNTS = """SELECT register, reason, count(*), count(*) FILTER (WHERE forwarded_at IS NULL)
     FROM _lienthong_parked WHERE dismissed_at IS NULL GROUP BY register, reason ORDER BY register, reason"""
 
+PRUNE_GRAVES = """DELETE FROM _lienthong_graves WHERE stored_at < ?
+    AND register NOT IN (SELECT register FROM _lienthong_parked WHERE dismissed_at IS NULL)"""
+
 WAITING = "SELECT count(*) FROM _lienthong_parked WHERE forwarded_at IS NULL AND dismissed_at IS NULL"
 
 _ORIGINS = """dismissed_at IS NULL AND (topic_id, "partition", "offset") IN (

@@ -121,7 +121,7 @@ class SqliteStore(SqliteReader):
 
     def prune(self, graves_before: datetime, changes_before: datetime) -> None:
         with self._transaction(WRITING) as connection:
-            connection.execute("DELETE FROM _lienthong_graves WHERE stored_at < ?", (time_text(graves_before),))
+            connection.execute(sql.PRUNE_GRAVES, (time_text(graves_before),))
             last = connection.execute(
                 "SELECT max(n) FROM _lienthong_changes WHERE stored_at < ?", (time_text(changes_before),)
             ).fetchone()[0]

@@ -264,3 +264,17 @@ def test_parked_event_without_key_and_value_and_with_odd_text_is_kept(store):
     (found,) = store.parked()
     assert (found.key, found.value) == (None, None)
     assert found.headers == (("\0odd", b"\xff"),)
+
+
+def test_graves_of_a_register_stay_while_an_event_of_it_is_parked(store):
+    late = parked(7)
+    owner, other = filled(store), Owner(store, RESIDENCE)
+    owner.send(delete("a", 3), parked=[late])
+    other.send(delete("a", 3))
+    later = datetime.now(UTC) + timedelta(days=1)
+    store.prune(later, datetime.now(UTC) - timedelta(days=1))
+    assert store.replay(Replay(IDENTITY, frame(IDENTITY, upsert("a", 2)), [late.origin])) == Outcome(0, 1)
+    assert held(store) == {}
+    assert other.send(upsert("a", 2)) == Outcome(1, 0)
+    store.prune(later, datetime.now(UTC) - timedelta(days=1))
+    assert owner.send(upsert("a", 2)) == Outcome(1, 0)
