@@ -72,18 +72,15 @@ class Hearing:
         self._client = client
         self.by_batches = False
         self._answers: dict[int, Any] = {}
-        self._heard_at = time.monotonic()
-
-    def silent_seconds(self) -> float:
-        """Since the last answer: a broker that has nothing new says so every half second."""
-        return time.monotonic() - self._heard_at
+        self.heard_at = time.monotonic()
+        """When the last answer came: a broker that has nothing new says so every half second, while it is asked."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     async def send(self, node_id: int, request: Any, **options: Any) -> Any:
         self._answers[node_id] = answer = await self._client.send(node_id, request, **options)
-        self._heard_at = time.monotonic()
+        self.heard_at = time.monotonic()
         return answer
 
     def of(self, node_id: int) -> Mapping[TopicPartition, tuple[Sequence[tuple[int, int]], bytes]]:

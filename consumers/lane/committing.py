@@ -68,7 +68,12 @@ class Committer:
         self._measure(batch, outcome, time.perf_counter() - began)
 
     async def _isolate(self, chunk: Chunk, batch: Batch, error: RowsRefused) -> None:
-        """Commit a chunk that the database refuses in halves, down to the one event that it cannot hold: parked."""
+        """Commit a chunk that the database refuses in halves, down to the one event that it cannot hold: parked.
+
+        Raises the error where there is no row left to blame.
+        """
+        if batch.rows.is_empty():
+            raise error
         if len(chunk.records) > 1:
             for half in chunk.halves():
                 await self.commit(half, self._batcher.batch(half, self._standing.offsets()))

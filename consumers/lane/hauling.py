@@ -1,8 +1,9 @@
 """Hauling: what the broker has for a lane's partitions, taken in pieces that memory can hold."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Self
 
 from aiokafka import TopicPartition
@@ -35,6 +36,9 @@ class Hauler:
         self._stack = AsyncExitStack()
         self._hearing: Hearing | None = None
         self._assigned = False
+        self._asking = False
+        self._asked_at = 0.0
+        """When the last haul ended, in monotonic seconds; 0 before the first."""
         self._run_size = max(max_batch // 4, 1)
         """Records of the largest run so far; before the first, a guess."""
         self._run_bytes = 1
@@ -73,7 +77,7 @@ class Hauler:
         """
         runs: list[Run] = []
         count = size = 0
-        with kafka.told_plainly(self._settings):
+        with self._silence_counts(), kafka.told_plainly(self._settings):
             while not self._stop.is_set():
                 busy = not self._free.is_set()
                 patience = GATHER_MS if busy else 0 if count else IDLE_MS
@@ -102,9 +106,24 @@ class Hauler:
             self._run_bytes = max(self._run_bytes, *(len(run.data) for run in runs))
         return runs
 
+    @contextmanager
+    def _silence_counts(self) -> Iterator[None]:
+        """Between hauls a broker's silence says nothing: the client asks for more once all that it had is taken."""
+        now = time.monotonic()
+        if self._hearing and self._asked_at:
+            self._hearing.heard_at = min(self._hearing.heard_at + now - self._asked_at, now)
+        self._asking = True
+        try:
+            yield
+        finally:
+            self._asking, self._asked_at = False, time.monotonic()
+
     def silent_seconds(self) -> float:
-        """Since the broker's last answer; 0 before the first was asked for."""
-        return 0.0 if self._hearing is None else self._hearing.silent_seconds()
+        """For how long the broker that was asked has not answered; 0 before the first haul."""
+        if self._hearing is None:
+            return 0.0
+        until = time.monotonic() if self._asking else self._asked_at
+        return max(until - self._hearing.heard_at, 0.0)
 
     def watermarks(self, at: Partition) -> tuple[int | None, int | None]:
         """High watermark and last stable offset as of the last fetch."""
