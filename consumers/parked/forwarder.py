@@ -103,6 +103,8 @@ class Forwarder:
         if time.monotonic() >= self._again_at:
             self._again_at = time.monotonic() + TOO_LARGE_SECONDS
             self._too_large.clear()
+        if await self._ask(self._desk.waiting) == len(self._too_large):
+            return 0
         waiting = await self._waiting()
         if not waiting:
             return 0
