@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self
@@ -80,6 +81,11 @@ class Register(Settings):
     @property
     def subject(self) -> SubjectKind:
         return SubjectKind(self.name.split(".")[0])
+
+    @property
+    def deletes_kept(self) -> timedelta:
+        """How long its topics keep a tombstone: their ``delete.retention.ms``."""
+        return timedelta(milliseconds=int(self.topic_config["delete.retention.ms"]))
 
     @property
     def table(self) -> str:

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -19,7 +21,7 @@ from bus import crashpoints, kafka
 from bus.catalog import Catalog, load_catalog
 from bus.cli import console, print_json
 from bus.cli.options import JsonOption
-from bus.errors import BusError, PathUnwritable
+from bus.errors import BusError, ConfigInvalid, PathUnwritable, Unavailable
 from bus.health import serving
 from bus.log import configure, masked
 from bus.names import RegisterName
@@ -63,7 +65,8 @@ def run(
 
     A first run reads every register from its beginning, with progress; later runs go on from the last commit. A daemon
     waits for a broker or a database that is away; with --until-caught-up it gives up with code 4. SIGHUP has it read
-    its configuration anew, and go on with the old one where the new one is wrong.
+    its configuration anew, and go on with the old one where the new one is wrong; where the database does not let go of
+    it within drain_seconds it ends with code 4, to be started again.
     """
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     settings = load_toml(config, ReplicaSettings)
@@ -82,21 +85,31 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
     catalog = _catalog(settings)
     daemon = ReplicaDaemon(settings, catalog, open_store(settings.replica.database))
     successor: list[ReplicaSettings] = []
+    reloading: list[threading.Timer] = []
+    leaving = False
 
     def leave() -> None:
+        nonlocal leaving
+        leaving = True
         successor.clear()
+        for timer in reloading:
+            timer.cancel()
         leave_within(settings.replica.drain_seconds)
         daemon.stop()
 
     def reload() -> None:
+        if leaving:
+            return
         try:
             read = load_toml(config, ReplicaSettings)
             _catalog(read)
+            open_store(read.replica.database)
         except BusError as error:
             log.warning("reload_refused", reason=error.reason, error=str(error))
             return
         log.info("reload_begun")
         successor[:] = [read]
+        reloading.append(leave_within(settings.replica.drain_seconds, Unavailable.exit_code))
         daemon.stop()
 
     loop = asyncio.get_running_loop()
@@ -108,6 +121,8 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
         async with shown_progress(daemon):
             with _failure_told(told):
                 await daemon.run(until_caught_up=until_caught_up)
+    for timer in reloading:
+        timer.cancel()
     log.info("replica_stopped", **told)
     return successor[0] if successor else None
 
@@ -126,11 +141,18 @@ def _failure_told(told: Mapping[str, str]) -> Iterator[None]:
 
 
 def _catalog(settings: ReplicaSettings) -> Catalog:
-    """The catalogue, which knows this agency and these registers."""
+    """The catalogue, which knows this agency and these registers, and keeps no delete longer than this replica does."""
     catalog = load_catalog(settings.replica.catalog, prefix=settings.replica.prefix)
     catalog.agency(settings.replica.agency)
+    graves = timedelta(days=settings.retention.graves_days)
     for name in settings.replica.registers:
-        catalog.register(name)
+        kept = catalog.register(name).deletes_kept
+        if graves < kept:
+            raise ConfigInvalid(
+                f"retention.graves_days: {graves.days} is less than the {kept / timedelta(days=1):g} days that deletes "
+                f"of {name} stay on its topics (delete.retention.ms); set it to at least that, so that no late event "
+                "brings back what was deleted"
+            )
     return catalog
 
 

@@ -59,7 +59,7 @@ class Watch:
 
     def __init__(self, register: Register, admin: AdminClient) -> None:
         self._register, self._admin = register, admin
-        self._kept = timedelta(milliseconds=int(register.topic_config["delete.retention.ms"]))
+        self._kept = register.deletes_kept
         self._ends: Mapping[Partition, End] = {}
         self._trouble: BusError | None = None
         self.moved = ""

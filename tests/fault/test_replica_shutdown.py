@@ -12,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bus.errors import ClusterMismatch
+from bus.errors import ClusterMismatch, Unavailable
 from bus.local.ports import free_ports
 from bus.local.postgres import PostgresNode
+from consumers.settings import Retention
 from tests.consuming import Feed, catch_up, counters, held, replica_settings, upsert
 from tests.producing import IDENTITY, RESIDENCE, prepare
 from tests.replicas import noticed, owners, replica_daemons, write_config
@@ -81,8 +82,31 @@ async def test_sigterm_while_the_database_does_not_answer_is_obeyed_at_the_deadl
         blocking.execute("LOCK TABLE _lienthong_registers IN ACCESS EXCLUSIVE MODE")
         await feed.send([upsert(1, 20)])
         await noticed(lambda: waits_for_a_lock(blocking))
-        await stopped(daemon, 2 + SOON)
+        began = time.monotonic()
+        daemon.child.signal(signal.SIGTERM)
+        await noticed(lambda: daemon.waiting_for() in ({"replica": "stopping"}, None))
+        daemon.child.signal(signal.SIGHUP)  # as a closing terminal sends it: no reason to begin anew
+        assert await daemon.ended() == 0
+        assert time.monotonic() - began < 2 + SOON
     assert daemons.logged("replica_cut_short")
+    assert not daemons.logged("reload_begun")
+    await catch_up(settings)
+    assert counters(settings) == {"applied": 2}
+
+
+async def test_reload_while_the_database_does_not_answer_ends_the_process_to_be_started_again(
+    feed, kafka, topic_prefix, postgres_database, daemons
+):
+    settings = settings_for(kafka, topic_prefix, postgres_database, drain_seconds=2)
+    await feed.send([upsert(1, 10)])
+    daemon = daemons.start(settings)
+    await daemon.ready()
+    with psycopg.connect(settings.replica.database) as blocking:
+        blocking.execute("LOCK TABLE _lienthong_registers IN ACCESS EXCLUSIVE MODE")
+        await feed.send([upsert(1, 20)])
+        await noticed(lambda: waits_for_a_lock(blocking))
+        daemon.child.signal(signal.SIGHUP)
+        assert await daemon.ended(2 + SOON) == Unavailable.exit_code
     await catch_up(settings)
     assert counters(settings) == {"applied": 2}
 
@@ -165,9 +189,16 @@ async def test_sighup_takes_a_new_list_of_registers_and_refuses_a_wrong_file(fee
     daemon = daemons.start(settings)
     await daemon.ready()
     good = daemon.config.read_text()
+    elsewhere = settings.replica.model_copy(update={"database": "sqlite://replica.db"})
+    forgetful = settings.model_copy(update={"retention": Retention(graves_days=29)})
+    for number, wrong in enumerate((settings.model_copy(update={"replica": elsewhere}), forgetful)):
+        write_config(daemon.config, wrong, daemon.port)
+        daemon.child.signal(signal.SIGHUP)
+        await noticed(lambda number=number: len(daemons.logged("reload_refused")) == number + 1)
+    assert "graves_days: 29 is less than the 30 days" in daemons.logged("reload_refused")[1]["error"]
     daemon.config.write_text("[replica]\nagency = 7\n")
     daemon.child.signal(signal.SIGHUP)
-    await noticed(lambda: daemons.logged("reload_refused"))
+    await noticed(lambda: len(daemons.logged("reload_refused")) == 3)
     assert daemon.waiting_for() == {}
     both = settings.replica.model_copy(update={"registers": (IDENTITY, RESIDENCE)})
     write_config(daemon.config, settings.model_copy(update={"replica": both}), daemon.port)
