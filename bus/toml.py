@@ -1,11 +1,19 @@
 """TOML texts of others."""
 
+import re
 import tomllib
 from typing import Any
+
+MOST_PARTS = 32
+_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_DOTTED = re.compile(rf"(?<![\w-])(?:{_PART}){{{MOST_PARTS}}}")
+"""A name for which tomllib keeps each of its beginnings: of 8,000 parts, in 16 kB, they are 300 MB."""
 
 
 def parse_toml(text: str) -> dict[str, Any]:
     """Raises TOMLDecodeError, also for what nests too deep, and for a number of thousands of digits."""
+    if _DOTTED.search(text):
+        raise tomllib.TOMLDecodeError(f"a name of more than {MOST_PARTS} dotted parts")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:

@@ -11,16 +11,21 @@ from datetime import date
 from functools import cache
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from bus.errors import CatalogInvalid
 from bus.schema.folder import schemas_folder
+from bus.settings import Settings, explain
 from bus.toml import parse_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
     """One code in one period of validity; both days are inclusive, empty means open or not known."""
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     code: str
     name: str
@@ -40,6 +45,18 @@ class Code:
 
     def valid_on(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+
+
+_CODE = TypeAdapter(Code)
+
+
+class _File(Settings):
+    title: str
+    title_vi: str
+    source: str
+    codes: tuple[Mapping[str, Any], ...] | None = None
+    table: str | None = None
+    """Of a file beside it, tab-separated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +119,23 @@ def _load(root: Traversable) -> Mapping[str, CodeList]:
 
 def _read(file: Traversable, folder: Traversable) -> CodeList:
     try:
-        raw = parse_toml(file.read_text(encoding="utf-8"))
-        rows = _table(folder / raw["table"]) if "table" in raw else raw["codes"]
-        if not all(isinstance(row, Mapping) for row in rows):
-            raise CatalogInvalid(f"{file.name}: codes: expected a table [[codes]] for each code")
+        told = _File.model_validate(parse_toml(file.read_text(encoding="utf-8")))
+        rows = told.codes if told.table is None else _table(folder / told.table)
+        if rows is None:
+            raise CatalogInvalid(
+                f"{file.name}: codes is missing: a table [[codes]] for each code, or the name of a table"
+            )
         entries = tuple(_entry(row, file.name) for row in rows)
         current = [entry.code for entry in entries if entry.valid_to is None]
         if len(current) != len(set(current)):
             twice = next(code for code in current if current.count(code) > 1)
             raise CatalogInvalid(f"{file.name}: code {twice} is in force twice; end one of its entries with valid_to")
         name, place = file.name.removesuffix(".toml"), f"schemas/codes/{file.name}"
-        return CodeList(name, raw["title"], raw["title_vi"], raw["source"], entries, frozenset(current), place)
+        return CodeList(name, told.title, told.title_vi, told.source, entries, frozenset(current), place)
+    except ValidationError as error:
+        raise CatalogInvalid(f"{file.name}: {explain(error)}") from error
     except (tomllib.TOMLDecodeError, csv.Error, UnicodeDecodeError, OSError) as error:
         raise CatalogInvalid(f"{file.name}: cannot be read: {error}") from error
-    except KeyError as error:
-        raise CatalogInvalid(f"{file.name}: {error.args[0]} is missing") from error
 
 
 def _table(file: Traversable) -> Iterable[Mapping[str, str]]:
@@ -127,14 +146,11 @@ def _table(file: Traversable) -> Iterable[Mapping[str, str]]:
 
 
 def _entry(row: Mapping[str, Any], file: str) -> Code:
+    told = {name: value for name, value in row.items() if value not in ("", None)}
     try:
-        names = {"name": row.get("name") or row["name_vi"]}
-        days = {day: date.fromisoformat(row[day]) for day in ("valid_from", "valid_to") if row.get(day)}
-        return Code(**{**row, **names, **days, "next": tuple(row.get("next", ()))})
-    except KeyError as error:
-        raise CatalogInvalid(f"{file}: code {row.get('code', '?')}: {error.args[0]} is missing") from error
-    except (TypeError, ValueError) as error:
-        raise CatalogInvalid(f"{file}: code {row.get('code', '?')}: {error}") from error
+        return _CODE.validate_python({"name": told.get("name_vi", ""), **told})
+    except ValidationError as error:
+        raise CatalogInvalid(f"{file}: code {row.get('code', '?')}: {explain(error)}") from error
 
 
 def _state(entry: Code, *, wards: bool) -> dict[str, Any]:

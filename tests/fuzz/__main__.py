@@ -25,7 +25,7 @@ def main(
     processes: Annotated[int, typer.Option(min=1)] = os.cpu_count() or 1,
     output: Annotated[Path, typer.Option()] = Path("build/fuzz.json"),
 ) -> None:
-    """Ends with 1 where a reader did anything but parse or refuse."""
+    """Ends with 1 where a reader did anything but parse or refuse, or where not all inputs were tried."""
     unknown = sorted(set(reader or ()) - TARGETS.keys())
     if unknown:
         raise typer.BadParameter(f"no reader {unknown[0]}; known are {NAMES}")
@@ -48,7 +48,10 @@ def main(
     for name, each in findings:
         console.print(f"[red]{name}[/]: {each['what']} (seed {each['seed']}, input {each['number']})", highlight=False)
     console.print(f"{sum(told['inputs'] for told in report.values()):,} inputs, {len(findings)} findings: {output}")
-    raise typer.Exit(1 if findings else 0)
+    short = [name for name, told in report.items() if told["inputs"] < inputs]
+    if short:
+        console.print(f"[red]not all tried[/]: {', '.join(short)}", highlight=False)
+    raise typer.Exit(1 if findings or short else 0)
 
 
 def _table(report: dict[str, dict[str, Any]]) -> Table:

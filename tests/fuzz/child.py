@@ -16,7 +16,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,8 @@ from tests.fuzz.targets import ALL
 
 MB = 1 << 20
 ROOT = str(Path(__file__).parents[2])
+CLEAR_REFS = Path("/proc/self/clear_refs").open("wb", buffering=0)  # noqa: SIM115 - open as long as the process is
+STATUS = Path("/proc/self/status").open("rb", buffering=0)  # noqa: SIM115 - the same
 SMALLER_SECONDS = 2.0
 MOST_FINDINGS = 20
 TOGETHER = 100
@@ -53,11 +54,12 @@ def tried(name: str, seed: int, start: int, count: int, place: mmap.mmap) -> dic
     target = ALL[name]()
     target.read(target.samples[0])  # so that what is made once is made before memory is measured
     limit_memory()
-    forget_peak()
     tally = Tally(target)
-    began, peak = time.perf_counter(), peak_kib()
+    began = time.perf_counter()
     for numbers in packs(target, start, count):
         inputs = [target.input(seed, number) for number in numbers]
+        forget_peak()
+        before = peak_kib()
         struct.pack_into("<q", place, 0, numbers[0])
         signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
         signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
@@ -66,10 +68,9 @@ def tried(name: str, seed: int, start: int, count: int, place: mmap.mmap) -> dic
                 struct.pack_into("<q", place, 0, number)
                 signal.setitimer(signal.ITIMER_PROF, target.cpu_seconds)
                 tally.alone(number, data)
-        now = peak_kib()
-        if now - peak > GROWTH_MB * 1024:
-            tally.find(f"memory: {(now - peak) // 1024} MB", "", numbers[0], inputs[0][:100_000])
-        peak = max(peak, now)
+        grown = peak_kib() - before
+        if grown > GROWTH_MB * 1024:
+            tally.find(f"memory: {grown // 1024} MB", "", numbers[0], inputs[0][:100_000])
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
     return {
@@ -118,8 +119,10 @@ class Tally:
         at = time.thread_time()
         try:
             self.outcomes[self._target.read(data)] += 1
-        except self._target.refusals:
+        except self._target.refusals as refusal:
             self.outcomes[False] += 1
+            if ran_out(refusal):
+                self.find(f"MemoryError told as {type(refusal).__name__}", trace(refusal), number, data[:100_000])
         except BaseException as error:  # noqa: BLE001 - everything else is what is looked for
             signal.setitimer(signal.ITIMER_PROF, 0)  # telling of it is none of the reader's time
             told = signature(error)
@@ -131,6 +134,15 @@ class Tally:
         self.found.setdefault(told, {"what": told, "trace": traced, "number": number, "input": data.hex()})
 
 
+def ran_out(error: BaseException | None) -> bool:
+    """Whether memory that could not be had is behind a refusal."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def limit_memory() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     bound = pages * resource.getpagesize() + MEMORY_MB * MB
@@ -138,15 +150,14 @@ def limit_memory() -> None:
 
 
 def forget_peak() -> None:
-    """What was needed to make the inputs is none of the reader's."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+    """What was needed to make the inputs, or by earlier ones, is none of the reader's at this one."""
+    CLEAR_REFS.write(b"5")
 
 
 def peak_kib() -> int:
     """The process's own high-water mark: ``ru_maxrss`` would count the one that started it too."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    told = os.pread(STATUS.fileno(), 4096, 0)
+    return int(told[told.index(b"VmHWM:") + 6 :].split(maxsplit=1)[0])
 
 
 def signature(error: BaseException) -> str:

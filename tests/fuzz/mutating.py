@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -149,10 +150,28 @@ def json_changed(random: Random, data: bytes) -> bytes:
         told = json.loads(data)
     except (ValueError, RecursionError):
         return flip(random, data)
+    return _dumped(tree_changed(random, told))
+
+
+def toml_changed(random: Random, data: bytes) -> bytes:
+    """The same for a document that is TOML."""
+    try:
+        told = tomllib.loads(data.decode())
+    except (ValueError, RecursionError):
+        return flip(random, data)
+    try:
+        tree_changed(random, told)
+        return "".join(f"{json.dumps(key)} = {_inline(value)}\n" for key, value in told.items()).encode()
+    except RecursionError:  # a branch inside itself, or a name with thousands of parts
+        return b"a = " + b"[" * 5_000
+
+
+def tree_changed(random: Random, told: Any) -> Any:
+    """One value, key or branch of a tree of dicts and lists, which it changes."""
     nodes: list[Any] = []
     _gather(told, nodes)
     if not nodes:
-        return json.dumps(random.choice(VALUES)).encode()
+        return random.choice(VALUES)
     node = random.choice(nodes)
     place = random.choice(list(node) if isinstance(node, dict) else range(len(node)))
     match random.randrange(5):
@@ -162,13 +181,12 @@ def json_changed(random: Random, data: bytes) -> bytes:
             node[random.choice(("", "name", "type", "fields", "x" * 300, "đ"))] = node.pop(place)
         case 2:
             node[place] = random.choice(random.choice(nodes) and list(_values(random.choice(nodes))))
-            return _dumped(told)
         case 3:
             for _ in range(random.choice((1, 2, 60, 400))):
                 node[place] = random.choice(([node[place]], {"type": node[place]}, {"items": node[place]}))
         case _:
             node[place] = random.choice(VALUES)
-    return _dumped(told)
+    return told
 
 
 def _values(node: Any) -> Any:
@@ -189,18 +207,48 @@ def _dumped(told: Any) -> bytes:
         return b"[" * 5_000
 
 
+def _inline(value: Any) -> str:
+    """As TOML on one line; what it has no word for as text."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_inline(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, bool | int | float | str):
+        return json.dumps(value).replace("NaN", "nan").replace("Infinity", "inf")
+    return json.dumps(str(value))
+
+
 JSON: Sequence[Mutator] = (
     *[json_changed] * 8,
     *text(b"[", b'{"a":', b'"', b"\\ud800", b"NaN", b"\x00", b"\xff", b"1e400"),
 )
-TOML: Sequence[Mutator] = text(
-    *(b"[", b"[[", b"]", b"{a=", b'"', b'"""', b"= ", b"a.", b"\n", b"\x00", b"\xff", b"nan", b"inf", b"true", b"''"),
-    *(
-        b"2026-02-30",
-        b"0001-01-01T00:00:00+23:59",
-        b"9999-12-31T23:59:59Z",
-        b'"\\ud800"',
-        b'"\\U0010ffff"',
-        b"[1, 'a']",
+TOML: Sequence[Mutator] = (
+    *[toml_changed] * 8,
+    *text(
+        *(
+            b"[",
+            b"[[",
+            b"]",
+            b"{a=",
+            b'"',
+            b'"""',
+            b"= ",
+            b"a.",
+            b"\n",
+            b"\x00",
+            b"\xff",
+            b"nan",
+            b"inf",
+            b"true",
+            b"''",
+        ),
+        *(
+            b"2026-02-30",
+            b"0001-01-01T00:00:00+23:59",
+            b"9999-12-31T23:59:59Z",
+            b'"\\ud800"',
+            b'"\\U0010ffff"',
+            b"[1, 'a']",
+        ),
     ),
 )

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,10 @@ def run(
     *,
     first: int = 0,
 ) -> Report:
-    """Try so many inputs on each reader, from this number on; ``told`` hears reader, inputs done and inputs wanted."""
+    """Try so many inputs on each reader, from this number on; ``told`` hears reader, inputs done and inputs wanted.
+
+    Raises RuntimeError where a process that tries readers does not start.
+    """
     report: Report = {name: dict.fromkeys(SUMMED, 0) | {"slowest_ms": 0.0, "findings": []} for name in wanted}
     jobs = deque(_jobs(wanted, seed, first))
     lock = threading.Lock()
@@ -43,16 +47,16 @@ def run(
             whole["findings"] += [{**each, "seed": seed} for each in answer["findings"] if each["what"] not in known]
             told(name, whole["inputs"], wanted[name])
 
-    threads = [threading.Thread(target=_work, args=(jobs, take_in)) for _ in range(processes)]
-    for thread in threads:
-        thread.start()
-    try:
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt:  # what was tried until then counts
-        jobs.clear()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(processes) as threads:
+        working = [threads.submit(_work, jobs, take_in) for _ in range(processes)]
+        try:
+            wait(working, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:  # what was tried until then counts
+            pass
+        finally:
+            jobs.clear()
+    for each in working:
+        each.result()
     return report
 
 

@@ -103,7 +103,10 @@ def test_what_was_found_is_refused(reader: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("reader", ["code-list", "catalogue", "config-replica", "mapping", "layout"])
-@pytest.mark.parametrize("text", [b"a=" + b"[" * 100_000, b"a = " + b"9" * 5_000])
+@pytest.mark.parametrize(
+    "text",
+    [b"a=" + b"[" * 100_000, b"a = " + b"9" * 5_000, b"a." * 8_000 + b"a = 1", b"'a' . \"a\"." * 50 + b"a = 1"],
+)
 def test_toml_that_nests_without_end_or_counts_without_end_is_refused(reader: str, text: bytes) -> None:
     with pytest.raises(BusError):
         TARGETS[reader]().read(text)

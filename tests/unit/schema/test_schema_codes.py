@@ -59,7 +59,7 @@ def test_ended_code_is_no_longer_current(tmp_path: Path):
     [
         ("title", "list.toml: cannot be read"),
         (HEAD, "list.toml: codes is missing"),
-        (HEAD + 'codes = [{ code = "a" }]', "list.toml: code a: name_vi is missing"),
+        (HEAD + 'codes = [{ code = "a" }]', "list.toml: code a: name_vi: Field required"),
         (HEAD + 'codes = [{ code = "a", name = "A", name_vi = "A", valid_to = "soon" }]', "list.toml: code a"),
         (HEAD + 'codes = [{ code = "a", name = "A", name_vi = "A", colour = "red" }]', "list.toml: code a"),
         (HEAD + 'codes = [{ code = "a", name_vi = "A" }, { code = "a", name_vi = "B" }]', "code a is in force twice"),
