@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bus.errors import FileRefused
+from bus.errors import ConfigInvalid, FileRefused
 from bus.schema.fields import RegisterSchema
 from producers.columns import Column, columns, nearest
 from producers.mapping import Mapping
@@ -31,7 +31,7 @@ def check_header(file: str, header: Sequence[str], schema: RegisterSchema, delim
 
 
 def check_mapped(file: str, header: Sequence[str], mapping: Mapping, delimiter: str, *, partial: bool) -> None:
-    """The same for an export whose columns a mapping names. Raises FileRefused, or ConfigInvalid where they differ."""
+    """The same for an export whose columns a mapping names. Raises FileRefused."""
     _check_partial(file, header, partial=partial)
     given = [name for name in header if name not in QUARANTINE_COLUMNS]
     twice = next((name for name in given if given.count(name) > 1), None)
@@ -40,7 +40,10 @@ def check_mapped(file: str, header: Sequence[str], mapping: Mapping, delimiter: 
     other = next((word for sign, word in DELIMITERS.items() if sign != delimiter and sign in header[0]), None)
     if len(header) == 1 and other:
         raise FileRefused(f"{file}: {_separated(other, delimiter)}")
-    mapping.check(given, file)
+    try:
+        mapping.check(given, file)
+    except ConfigInvalid as error:  # of two that do not fit, the file is the one that is new
+        raise FileRefused(str(error)) from error
 
 
 def _no_header(header: Sequence[str], known: dict[str, Column], delimiter: str) -> str:

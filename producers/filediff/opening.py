@@ -26,10 +26,11 @@ def opened(job: FileJob, charset: str = UTF8) -> Iterator[Reader]:
     cells. Raises FileRefused, ConfigInvalid.
     """
     try:
-        with job.file.open("rb") as stream:
-            yield _reader(job, stream, job.encoding or charset)
-    except PermissionError as error:
+        stream = job.file.open("rb")
+    except OSError as error:
         raise FileRefused(f"{job.file}: {error.strerror}; name an export that can be read") from error
+    with stream:
+        yield _reader(job, stream, job.encoding or charset)
 
 
 def told_by_file(job: FileJob) -> FileJob:

@@ -88,8 +88,7 @@ async def _read(
             batches = await client.getmany(timeout_ms=POLL_MS)
             rows, unread = await _rows(source, [record for batch in batches.values() for record in batch])
             before, reached = reached, {place: await client.position(place) for place in end}
-            state.apply(rows, {place.partition: offset for place, offset in reached.items()})
-            state.doubt(unread)
+            state.apply(rows, {place.partition: offset for place, offset in reached.items()}, unread)
             advance(sum(reached[place] - before[place] for place in end))
             crash_point("filediff.synchronising")
 

@@ -51,6 +51,7 @@ ON CONFLICT (key) DO UPDATE
 SET hash = excluded.hash, version = excluded.version, gone = excluded.gone, print = excluded.print
 WHERE excluded.version > published.version
 """
+DOUBT = "UPDATE published SET hash = NULL, print = NULL WHERE key = ?"
 ADVANCE = """
 INSERT INTO positions (partition, position) VALUES (?, ?)
 ON CONFLICT (partition) DO UPDATE SET position = excluded.position
@@ -142,16 +143,15 @@ class FileState:
         """Per partition, the offset from which on the topic is not in the state."""
         return dict(self._open.execute("SELECT partition, position FROM positions"))
 
-    def apply(self, rows: Iterable[Published], positions: Mapping[int, int]) -> None:
-        """Keep the newest version per key, and the positions, both or neither."""
+    def apply(self, rows: Iterable[Published], positions: Mapping[int, int], doubtful: Iterable[str] = ()) -> None:
+        """Keep the newest version per key, and the positions, both or neither.
+
+        What ``doubtful`` keys hold is forgotten, since their last records cannot be read: it will be published again.
+        """
         with self._transaction() as write:
             write.executemany(APPLY, ((row.key, row.hash, row.version, row.gone, row.print) for row in rows))
             write.executemany(ADVANCE, positions.items())
-
-    def doubt(self, keys: Iterable[str]) -> None:
-        """Forget what these keys hold, since their last records cannot be read: it will be published again."""
-        with self._transaction() as write:
-            write.executemany("UPDATE published SET hash = NULL, print = NULL WHERE key = ?", ((key,) for key in keys))
+            write.executemany(DOUBT, ((key,) for key in doubtful))
 
     def remember(self, keys: Iterable[str], prints: Iterable[int | None]) -> None:
         """The rows of text that were found to say what these keys hold."""

@@ -1,17 +1,18 @@
 """One folder of an inbox on disk: what lies in it, and where things go afterwards."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from bus.crashpoints import crash_point
-from bus.errors import PathUnwritable
+from bus.disk import writing
 from producers.inbox.waiting import Entry, companions
 
+WRITABLE = "give the inbox the right to write"
 Outcome = Literal["done", "failed"]
 Stat = tuple[int, int, int]
 REPORTS = ("report.json", "quarantine.csv", "report.changes.jsonl", "report.reviews.jsonl")
@@ -47,7 +48,7 @@ class Taken:
 def entries(folder: Path) -> list[Entry]:
     """The files that lie in it; one that is gone in the meantime is none."""
     found = []
-    with _plainly(folder):
+    with writing(folder, WRITABLE):
         for path in folder.iterdir():
             with suppress(FileNotFoundError):
                 if path.is_file():
@@ -58,7 +59,7 @@ def entries(folder: Path) -> list[Entry]:
 
 def prepare(folder: Path) -> None:
     """Make the folder and those inside it. Raises PathUnwritable."""
-    with _plainly(folder):
+    with writing(folder, WRITABLE):
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("done", "failed"):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -67,7 +68,7 @@ def prepare(folder: Path) -> None:
 def take(folder: Path, entry: Entry) -> Taken:
     """The file as it is about to be published, with a name under which no other is kept."""
     made = datetime.fromtimestamp(entry.made, UTC)
-    with _plainly(folder):
+    with writing(folder, WRITABLE):
         names = {path.name for kind in ("done", "failed") for path in (folder / kind).iterdir()}
     stems = (_stem(made, number, entry.name) for number in range(1, len(names) + 2))
     return Taken(folder / entry.name, next(stem for stem in stems if stem not in names), _stat(folder / entry.name))
@@ -75,14 +76,14 @@ def take(folder: Path, entry: Entry) -> Taken:
 
 def put_done(taken: Taken) -> None:
     """Move the file to its reports. Killed before, it is published again, which sends nothing, and then moved."""
-    with _plainly(taken.file):
+    with writing(taken.file, WRITABLE):
         crash_point("inbox.reported")
         _move(taken, "done")
 
 
 def put_failed(taken: Taken, told: Mapping[str, Any]) -> Path:
     """Move reports and file to where failed ones are, and say why in the report, which is given."""
-    with _plainly(taken.file):
+    with writing(taken.file, WRITABLE):
         moved = {what: taken.place("failed", what) for what in REPORTS if taken.place("done", what).exists()}
         for what, target in moved.items():
             taken.place("done", what).replace(target)
@@ -108,9 +109,14 @@ def _word(what: str) -> str:
 
 def _add(path: Path, more: Mapping[str, Any]) -> None:
     """To a report that may be there already."""
-    told = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(told | dict(more), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # a report cut off by a kill says less than what is added now
+        told = {}
+    part = path.with_name(f".{path.name}.part")
+    part.touch(mode=0o600)
+    part.write_text(json.dumps(told | dict(more), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
 
 
 def _stem(made: datetime, number: int, name: str) -> str:
@@ -123,13 +129,3 @@ def _stat(file: Path) -> Stat | None:
         stat = file.stat()
         return stat.st_ino, stat.st_size, stat.st_mtime_ns
     return None
-
-
-@contextmanager
-def _plainly(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PathUnwritable(
-            f"{error.filename or folder}: {error.strerror}; give the inbox the right to write"
-        ) from error

@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,6 @@ from producers.cleaning import Account, clean
 from producers.cleaning.dossier_codes import DATE_DIFFERS, date_differs
 from producers.cleaning.fonts import decode
 from producers.cleaning.wards import SAYS
-from producers.columns import nearest
 from producers.mapping.binding import Target, bind, encodings
 from producers.mapping.document import MappingFile, SourceForm
 from producers.mapping.reading import parse_mapping, read_mapping
@@ -85,7 +85,7 @@ class Mapping:
             for name in target.columns:
                 if name not in found:
                     raise ConfigInvalid(
-                        f"{self.name}: fields.{target.name}.from: {source} has no column {name}; {nearest(name, given)}"
+                        f"{self.name}: fields.{target.name}.from: {source} has no column {name}; {_like(name, given)}"
                     )
                 if len(found[name]) > 1:
                     raise ConfigInvalid(
@@ -192,3 +192,9 @@ def _between_fields(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 def counts(told: pl.DataFrame, by: str) -> Counter[str]:
     """How many rows of an account there are for each rule or reason."""
     return Counter(dict(told.group_by(by).len().iter_rows()))
+
+
+def _like(name: str, given: list[str]) -> str:
+    """Only a name that resembles it is repeated: without a header, the first row would be a person's."""
+    near = get_close_matches(name, given, n=1)
+    return f"the nearest is {near[0]}" if near else f"none of its {len(given)} columns has a name like it"

@@ -1,6 +1,6 @@
 """The agency's database from its URL, and its errors in our words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine
@@ -27,6 +27,19 @@ DENIED = {
 """MariaDB's and MySQL's errors about rights, which their drivers take for a server's that is away."""
 NO_TABLE = 1146
 LOCK_SECONDS = 30  # SQLite has one writer at a time: the agency's transaction or ours
+PATIENCE: Mapping[str, Mapping[str, int]] = {
+    "psycopg": {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 30_000,
+    },
+    "pymysql": {"connect_timeout": CONNECT_SECONDS, "read_timeout": 300, "write_timeout": 60},
+    "pysqlite": {"timeout": LOCK_SECONDS},
+}
+"""A server that vanished without a word is noticed within half a minute; MariaDB's driver knows no keepalive, so that
+its bound is also one for the longest statement. In s, ``tcp_user_timeout`` in ms."""
 
 
 def database_url(given: str) -> URL:
@@ -48,13 +61,8 @@ def database_url(given: str) -> URL:
 def engine_for(given: str) -> Engine:
     """An engine that has not connected yet. Raises ConfigInvalid, also where the driver is not installed."""
     url = database_url(given)
-    timeout = {
-        "pymysql": {"connect_timeout": CONNECT_SECONDS},
-        "psycopg": {"connect_timeout": CONNECT_SECONDS},
-        "pysqlite": {"timeout": LOCK_SECONDS},
-    }
     try:
-        return create_engine(url, connect_args=timeout.get(url.get_driver_name(), {}))
+        return create_engine(url, connect_args=dict(PATIENCE.get(url.get_driver_name(), {})))
     except ModuleNotFoundError as error:
         raise ConfigInvalid(f"--url: the driver {error.name} is not installed; install it with pip") from error
 

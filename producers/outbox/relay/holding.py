@@ -13,6 +13,7 @@ from bus.names import TopicName
 from bus.settings import KafkaSettings
 from producers.outbox.relay.lease import Positions
 from producers.outbox.relay.source import Known
+from producers.outbox.types import read_event_id
 
 POLL_MS = 200
 IDLE_POLLS = 300  # a minute: a stranger's open transaction is ended by the broker within 30 s
@@ -76,5 +77,14 @@ async def _read(
 def _events(records: Iterable[Any]) -> Iterable[tuple[bytes, bool]]:
     for record in records:
         event_id = dict(record.headers).get(EVENT_ID)
-        if event_id is not None:
+        if event_id is not None and _may_be_a_rows(event_id):
             yield event_id, record.value is None
+
+
+def _may_be_a_rows(event_id: bytes) -> bool:
+    """CloudEvents allows any text, and a stranger writes anything: a database that is asked for it may refuse."""
+    try:
+        read_event_id(event_id)
+    except ValueError:
+        return False
+    return True

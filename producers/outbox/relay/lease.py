@@ -54,7 +54,8 @@ class Lease:
     def take(self) -> Held | None:
         """Become the owner if nobody is; None while another one is alive. Call it again and again.
 
-        The first relay of a new division of the keys also waits for, and ends, all of the earlier one.
+        The first relay of a new division of the keys waits for all of the earlier one, and owns every shard until it
+        has put an end to what they send: see ``divide``.
         """
         with self.transaction() as connection:
             # Locked, so that two of a new division do not both take it for theirs to begin, and one fence the other.
@@ -64,23 +65,47 @@ class Lease:
                 self._make(connection, self.shard, None)
                 return None
             earlier = [row for row in rows if row.shards != self.shards]
-            quiet = [self._is_quiet(row) for row in {row.shard: row for row in (mine, *earlier)}.values()]
-            if not all(quiet) or not self._own(connection, mine.beat):
+            wanted = rows if earlier else [mine]
+            quiet = [self._is_quiet(row) for row in wanted]
+            if not all(quiet) or not all(self._own(connection, row) for row in wanted):
                 return None
             if earlier:
-                return self._divide(connection, rows, earlier)
+                return Held(_lowest(rows), _topic_id(rows), [row.shard for row in rows])
             return Held(read_positions(mine.positions), mine.topic_id, [])
 
-    def beat(self) -> bool:
-        """Touch the row; False where another one owns it."""
+    def divide(self) -> bool:
+        """Note the new division of the keys, once whoever sent under the earlier one can send no more.
+
+        Every shard goes on from the lowest of all positions, for its keys may have been another's before, and is free
+        for its relay. Until then the rows tell of the earlier division, so that after a kill the next one ends it too.
+        False where another one owns the shard.
+        """
         with self.transaction() as connection:
-            touched = update(self._table).where(self._mine).values(beat=self._table.c.beat + 1)
-            return connection.execute(touched).rowcount == 1
+            if not self.hold(connection):
+                return False
+            rows: Sequence[Any] = connection.execute(select(self._table).where(self._ours)).all()
+            lowest, topic_id = _lowest(rows), _topic_id(rows)
+            text = None if lowest is None else as_text(lowest)
+            kept = {"shards": self.shards, "positions": text, "topic_id": topic_id}
+            connection.execute(update(self._table).where(self._ours).values(kept))
+            connection.execute(
+                update(self._table).where(self._ours & (self._table.c.shard != self.shard)).values(owner=None)
+            )
+            connection.execute(delete(self._table).where(self._ours, self._table.c.shard >= self.shards))
+            for shard in set(range(self.shards)) - {row.shard for row in rows}:
+                self._make(connection, shard, text, topic_id)
+        return True
+
+    def beat(self) -> bool:
+        """Touch what is ours; False where another one owns it."""
+        with self.transaction() as connection:
+            touched = update(self._table).where(self._all_mine).values(beat=self._table.c.beat + 1)
+            return connection.execute(touched).rowcount > 0
 
     def leave(self) -> None:
         """Let the next one in at once."""
         with self.transaction() as connection:
-            connection.execute(update(self._table).where(self._mine).values(owner=None))
+            connection.execute(update(self._table).where(self._all_mine).values(owner=None))
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -91,10 +116,13 @@ class Lease:
                 connection.exec_driver_sql(limit(IDLE_SECONDS))
             yield connection
 
-    def remember(self, connection: Connection, topic_id: str, positions: Positions) -> None:
-        """Keep positions in the transaction that marks rows; nothing where another one owns the shard."""
+    def remember(self, connection: Connection, topic_id: str, positions: Positions) -> bool:
+        """Keep positions in the transaction that marks rows; False where another one owns the shard.
+
+        Until the transaction ends nobody takes the shard over.
+        """
         kept = {"topic_id": topic_id, "positions": as_text(positions)}
-        connection.execute(update(self._table).where(self._mine).values(kept))
+        return connection.execute(update(self._table).where(self._mine).values(kept)).rowcount == 1
 
     def hold(self, connection: Connection) -> bool:
         """Until this transaction ends nobody takes the shard over; False where somebody has."""
@@ -110,8 +138,12 @@ class Lease:
         return self._table.c.aggregatetype == self.aggregatetype
 
     @property
+    def _all_mine(self) -> Any:
+        return self._ours & (self._table.c.owner == self.owner)
+
+    @property
     def _mine(self) -> Any:
-        return self._ours & (self._table.c.shard == self.shard) & (self._table.c.owner == self.owner)
+        return self._all_mine & (self._table.c.shard == self.shard)
 
     def _is_quiet(self, row: Any) -> bool:
         now = time.monotonic()
@@ -120,25 +152,10 @@ class Lease:
             self._seen[row.shard], since = (row.beat, now), now
         return row.owner in (None, self.owner) or now - since >= self.seconds
 
-    def _own(self, connection: Connection, beat: int) -> bool:
-        seen = self._ours & (self._table.c.shard == self.shard) & (self._table.c.beat == beat)
-        taken = update(self._table).where(seen).values(owner=self.owner, beat=beat + 1, shards=self.shards)
+    def _own(self, connection: Connection, row: Any) -> bool:
+        seen = self._ours & (self._table.c.shard == row.shard) & (self._table.c.beat == row.beat)
+        taken = update(self._table).where(seen).values(owner=self.owner, beat=row.beat + 1)
         return connection.execute(taken).rowcount == 1
-
-    def _divide(self, connection: Connection, rows: Sequence[Any], earlier: Sequence[Any]) -> Held:
-        """Every shard goes on from the lowest of all positions, for its keys may have been another's before."""
-        found = [positions for row in earlier if (positions := read_positions(row.positions)) is not None]
-        lowest = {place: min(each.get(place, 0) for each in found) for place in set().union(*found)} if found else None
-        topic_id = next((row.topic_id for row in earlier if row.topic_id), None)
-        there = {row.shard for row in rows}
-        text = None if lowest is None else as_text(lowest)
-        kept = {"shards": self.shards, "positions": text, "topic_id": topic_id}
-        connection.execute(update(self._table).where(self._ours).values(kept))
-        connection.execute(delete(self._table).where(self._ours, self._table.c.shard >= self.shards))
-        for shard in range(self.shards):
-            if shard not in there:
-                self._make(connection, shard, text, topic_id)
-        return Held(lowest, topic_id, [row.shard for row in earlier])
 
     def _make(self, connection: Connection, shard: int, positions: str | None, topic_id: str | None = None) -> None:
         fresh = {"aggregatetype": self.aggregatetype, "shard": shard, "shards": self.shards, "beat": 0}
@@ -153,6 +170,16 @@ _IDLE_LIMITS: Mapping[str, Callable[[float], str]] = {
     "postgresql": lambda seconds: f"SET LOCAL idle_in_transaction_session_timeout = {round(seconds * 1000)}",
     "mariadb": lambda seconds: f"SET SESSION idle_write_transaction_timeout = {math.ceil(seconds)}",
 }
+
+
+def _lowest(rows: Sequence[Any]) -> dict[int, int] | None:
+    """Per partition the lowest of all shards' positions; a partition that one of them does not know begins at 0."""
+    found = [positions for row in rows if (positions := read_positions(row.positions)) is not None]
+    return {place: min(each.get(place, 0) for each in found) for place in set().union(*found)} if found else None
+
+
+def _topic_id(rows: Sequence[Any]) -> str | None:
+    return next((row.topic_id for row in rows if row.topic_id), None)
 
 
 def as_text(positions: Positions) -> str:

@@ -11,6 +11,7 @@ import structlog
 
 from bus import metrics
 from bus.crashpoints import crash_point
+from bus.errors import Fenced
 from producers.outbox.database import told_plainly
 from producers.outbox.relay.destination import Destination
 from producers.outbox.relay.encoding import Batch, RowEncoder
@@ -96,12 +97,16 @@ class Pipeline:
         return batch, positions
 
     def _mark(self, batch: Batch, positions: Positions) -> None:
-        """In one transaction with the positions, below which everything is marked by then."""
+        """In one transaction with the positions, below which everything is marked by then.
+
+        Raises Fenced where another one owns the shard: what it has marked since may be gone, its numbers given anew.
+        """
         self.positions |= positions
         lease, parked = self.turn.lease, [(seq, reason) for seq, _event_id, reason in batch.parked]
         with told_plainly(lease.engine), lease.transaction() as connection:
+            if not lease.remember(connection, self.destination.facts.topic_id, self.positions):
+                raise Fenced(self.turn.taken_over)
             self.source.mark(connection, Marks(batch.done, parked), delete=not self.settings.keep)
-            lease.remember(connection, self.destination.facts.topic_id, self.positions)
         crash_point("outbox.marked")
         for _seq, event_id, reason in batch.parked:
             metrics.refused.labels(self.destination.register.name, self.destination.agency, "outbox_row").inc()

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from bus import metrics
 from bus.catalog import load_catalog
 from bus.crashpoints import crash_point
-from bus.errors import BusError
+from bus.errors import BusError, Fenced
 from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.destination import Destination, find_destination
@@ -140,8 +140,9 @@ class Relay:
         since = held.positions if same or held.positions is None else {}
         found = asyncio.run(holding(self._settings.kafka, self._topic, destination.facts.partitions, since))
         with told_plainly(self._engine), lease.transaction() as connection:
+            if not lease.remember(connection, destination.facts.topic_id, found.ends):
+                raise Fenced(TAKEN_OVER)
             marked = source.mark_known(connection, found.known)
-            lease.remember(connection, destination.facts.topic_id, found.ends)
         if marked:
             self._tell("outbox_sent_rows_marked", rows=marked)
         return dict(found.ends)

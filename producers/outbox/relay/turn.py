@@ -70,12 +70,19 @@ class Turn:
             for sender in senders:
                 sender.fence()
             self.must_be_ours()
+            if held.fence:
+                self._divide()
             yield senders[-1]
 
     def must_be_ours(self) -> None:
         """Asks the database. Raises Fenced."""
         with told_plainly(self.lease.engine):
             if not self.lease.beat():
+                raise Fenced(self.taken_over)
+
+    def _divide(self) -> None:
+        with told_plainly(self.lease.engine):
+            if not self.lease.divide():
                 raise Fenced(self.taken_over)
 
     @property

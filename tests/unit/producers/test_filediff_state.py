@@ -74,7 +74,7 @@ def test_rebuild_that_was_broken_off_starts_over(tmp_path):
 
 def test_key_in_doubt_keeps_its_version_and_loses_its_fingerprint(state):
     state.apply([Published("a", 1, 10, gone=False)], {})
-    state.doubt(["a", "unknown"])
+    state.apply([], {}, ["a", "unknown"])
     assert rows(state) == [("a", None, False, None)]
 
 
@@ -82,7 +82,7 @@ def test_print_is_kept_until_the_key_changes_or_is_in_doubt(state):
     state.apply([Published(key, 1, 10, gone=False, print=7) for key in "abcd"], {})
     state.remember(["b", "d"], [8, 9])
     state.apply([Published("c", 1, 11, gone=False)], {})
-    state.doubt(["d"])
+    state.apply([], {}, ["d"])
     assert state.known()["print"].to_list() == [7, 8, None, None]
 
 

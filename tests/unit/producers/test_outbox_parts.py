@@ -146,10 +146,7 @@ def test_a_lease_is_one_owners_until_it_leaves_or_is_silent(tmp_path):
     first.leave()
     assert second.take() is not None
     assert not first.beat()
-    deadline = time.monotonic() + 5
-    while (taken := first.take()) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert taken is not None
+    assert taken(first) is not None
     engine.dispose()
 
 
@@ -161,9 +158,47 @@ def test_a_new_division_of_the_keys_inherits_the_lowest_positions_and_fences_all
         with engine.begin() as connection:
             lease.remember(connection, "topic", positions)
         lease.leave()
+    expected = ({0: 5, 1: 2}, "topic", [0, 1])
+    killed = Lease(engine, "resident.identity", 0, 1, 0.05)
+    held = killed.take()
+    assert (held.positions, held.topic_id, sorted(held.fence)) == expected
+    earlier, other = Lease(engine, "resident.identity", 1, 2, 0.05), Lease(engine, "resident.identity", 0, 1, 0.05)
+    assert (earlier.take(), other.take()) == (None, None), "while one is at it, nobody else is"
+    held = taken(other)
+    assert (held.positions, held.topic_id, sorted(held.fence)) == expected, "the killed one has ended nobody"
+    assert (killed.divide(), other.divide()) == (False, True)
+    other.leave()
     held = Lease(engine, "resident.identity", 0, 1, 60).take()
-    assert (held.positions, held.topic_id, sorted(held.fence)) == ({0: 5, 1: 2}, "topic", [0, 1])
+    assert (held.positions, held.topic_id, held.fence) == ({0: 5, 1: 2}, "topic", [])
     engine.dispose()
+
+
+def test_a_shard_of_a_larger_division_waits_until_the_first_one_has_ended_the_earlier(tmp_path):
+    engine = installed(f"sqlite:///{tmp_path / 'lease.db'}")
+    old = Lease(engine, "resident.identity", 0, 1, 60)
+    assert (old.take(), old.take() is not None) == (None, True)
+    with engine.begin() as connection:
+        assert old.remember(connection, "topic", {0: 5})
+    old.leave()
+    first, second = (Lease(engine, "resident.identity", shard, 2, 0.05) for shard in range(2))
+    assert second.take() is None, "it makes its row"
+    assert sorted(first.take().fence) == [0, 1]
+    for _ in range(4):
+        time.sleep(0.03)
+        assert first.beat()
+        assert second.take() is None
+    assert first.divide()
+    held = second.take()
+    assert (held.positions, held.fence) == ({0: 5}, [])
+    assert (first.beat(), second.beat()) == (True, True)
+    engine.dispose()
+
+
+def taken(lease):
+    deadline = time.monotonic() + 5
+    while (held := lease.take()) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return held
 
 
 @pytest.mark.parametrize("url", ["nonsense", "access://x", "firebird://x/y"])
