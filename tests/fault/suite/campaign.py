@@ -4,11 +4,11 @@ import asyncio
 import json
 import random
 import statistics
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import psycopg
 
 from bus.crashpoints import NAMES
 from tests.fault.suite.faults import AFTER_MENDING, GREAT, SMALL, Act, Saboteur
-from tests.fault.suite.flowing import await_end, await_flow
+from tests.fault.suite.flowing import await_all, await_end, await_flow
 from tests.fault.suite.judge import Verdict, judge
 from tests.fault.suite.keepers import FileDiffKeeper, Keeper, Ledger
 from tests.fault.suite.source import Exports, Source
@@ -30,7 +30,17 @@ EXPORT_SECONDS = 0.2
 FEW_ROWS = 50  # of a relay's transaction, so that there are many to break
 SAID_SECONDS = 2.0
 WARM_SECONDS = 60.0  # a daemon's memory is measured from when it has seen everything once
+FEWEST_WEIGHTS = 8
+GROWN = 1.25  # of memory: caches fill, the allocator keeps
+FILES = 5  # more may be open for a moment
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    pid: int
+    rss_mb: float
+    files: int
 
 
 @dataclass(slots=True)
@@ -43,14 +53,37 @@ class Outcome:
     ledger: Ledger
     verdict: Verdict
     recoveries: Mapping[str, Sequence[float]]
-    memory: Sequence[tuple[float, int]]
-    """Of the process that is never killed: MB resident and open files, from time to time."""
+    weights: Sequence[Weight]
+    """Of the process that is never killed, from time to time."""
+    missing: Sequence[str]
+    """Great faults and crash points that have not come up."""
+
+    @property
+    def flat(self) -> bool | None:
+        """Whether one process lived through all, and needs no more in the end than in the beginning; None: too short."""
+        if len(self.weights) < FEWEST_WEIGHTS:
+            return None
+        first, last = self._quarters()
+        return (
+            len({each.pid for each in self.weights}) == 1
+            and last[0] <= GROWN * first[0]
+            and last[1] <= first[1] + FILES
+        )
+
+    def _quarters(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Medians of MB and open files, of the first and the last quarter."""
+        size = max(len(self.weights) // 4, 1)
+        first, last = (
+            (statistics.median(each.rss_mb for each in some), statistics.median(each.files for each in some))
+            for some in (self.weights[:size], self.weights[-size:])
+        )
+        return first, last
 
     def figures(self) -> dict[str, Any]:
         judged = asdict(self.verdict)
         brokers = [*self.recoveries.get("broker killed", ()), *self.recoveries.get("controller killed", ())]
         database = self.recoveries.get("database killed", ())
-        first, last = (self.memory[0], self.memory[-1]) if self.memory else ((None, None), (None, None))
+        first, last = self._quarters() if self.weights else ((None, None), (None, None))
         return {
             "seconds": round(self.seconds),
             "faults": sum(self.ledger.faults.values()),
@@ -66,6 +99,9 @@ class Outcome:
             "rss_mb_end": last[0],
             "fds_start": first[1],
             "fds_end": last[1],
+            "flat": self.flat,
+            "weighed": len(self.weights),
+            "missing": list(self.missing),
             "recoveries_s": {
                 name: {"times": len(found), "p50": _middle(found), "max": max(found)}
                 for name, found in self.recoveries.items()
@@ -99,7 +135,7 @@ class Campaign:
     began: float = field(default_factory=time.monotonic)
     changes_before: int = 0
     recoveries: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    memory: list[tuple[float, int]] = field(default_factory=list)
+    weights: list[Weight] = field(default_factory=list)
 
     def begin(self) -> None:
         """Count time and changes from now on."""
@@ -122,16 +158,24 @@ class Campaign:
             time.sleep(self.chance.uniform(0.02, 0.2))
 
     def calm(self) -> None:
-        """Everything is whole, and events flow."""
+        """Everything is whole, and events flow: first through the processes that lived through it, then new ones."""
+        for keeper in self.keepers:
+            keeper.teased = False
+        self.saboteur.mend()
+        await_flow(self.source, self.replicas)
+        await_all(self.world, self.replicas, self.exports)
         for keeper in self.keepers:
             keeper.renew()
-        self.saboteur.mend()
         await_flow(self.source, self.replicas)
         self.say(f"{self.faults} faults, {self.ledger.sigkills} of them SIGKILLs; all is whole, events flow")
 
     def measure(self, name: str, act: Act) -> float:
-        """One fault by itself: seconds until events flow again on every partition into every replica."""
+        """One fault by itself: seconds until events flow again on every partition into every replica.
+
+        Of a fault that lasts, what the event that waited longest took.
+        """
         self.saboteur.await_in_sync()
+        self.saboteur.struck.clear()
         await_flow(self.source, self.replicas)
         if name in AFTER_MENDING:
             took = self._after_mending(name, act)
@@ -144,14 +188,16 @@ class Campaign:
         return took
 
     def _meanwhile(self, act: Act) -> float:
-        began = time.monotonic()
-        acting = threading.Thread(target=act, args=[self.saboteur], name="fault")
-        acting.start()
-        time.sleep(0.1)
-        try:
-            return await_flow(self.source, self.replicas) - began
-        finally:
-            acting.join()
+        longest, ended = 0.0, False
+        with ThreadPoolExecutor(1, thread_name_prefix="fault") as thread:
+            acting = thread.submit(act, self.saboteur)
+            while not (self.saboteur.struck.wait(0.01) or acting.done()):
+                pass
+            while not ended:
+                ended, began = acting.done(), time.monotonic()
+                longest = max(longest, await_flow(self.source, self.replicas) - began)
+            acting.result()
+        return longest
 
     def _after_mending(self, name: str, act: Act) -> float:
         act(self.saboteur)
@@ -162,8 +208,14 @@ class Campaign:
 
     def _weigh(self) -> None:
         if self.witness is not None and time.monotonic() - self.began > WARM_SECONDS and self.witness.child:
-            process = psutil.Process(self.witness.child.pid)
-            self.memory.append((round(process.memory_info().rss / 2**20, 1), process.num_fds()))
+            with suppress(psutil.NoSuchProcess):  # the next weight has another process, which is told
+                process = psutil.Process(self.witness.child.pid)
+                self.weights.append(Weight(process.pid, process.memory_info().rss / 2**20, process.num_fds()))
+
+    def _missing(self) -> list[str]:
+        points = [point for keeper in self.keepers for point in keeper.points]
+        died = [name for name in dict.fromkeys(points) if not self.ledger.faults[f"killed at {name}"]]
+        return [*died, *(name for name, _ in GREAT if name not in self.recoveries)]
 
     def finish(self) -> Outcome:
         """Let everything arrive, stop everybody, and judge."""
@@ -175,8 +227,15 @@ class Campaign:
         await_end(self.world, self.replicas)
         for keeper in (*self.keepers[:-1], *([self.witness] if self.witness else [])):
             keeper.stop()
-        verdict = asyncio.run(judge(self.world, self.exports, self.replicas))
-        return Outcome(seconds, changes, self.ledger, verdict, self.recoveries, self.memory)
+        verdict = asyncio.run(judge(self.world, self.exports, self.replicas, self.saboteur.poisoned))
+        self.ledger.surprises += unheard(self.world.directory / "processes.log")
+        return Outcome(seconds, changes, self.ledger, verdict, self.recoveries, self.weights, self._missing())
+
+
+def unheard(log: Path) -> list[str]:
+    """Failures that nobody in a process took note of, as the event loop tells them at the end."""
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        return [line.strip()[:300] for line in lines if "was never retrieved" in line]
 
 
 @contextmanager

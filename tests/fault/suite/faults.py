@@ -3,10 +3,11 @@
 import asyncio
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import ElectionType, KafkaException
@@ -15,12 +16,16 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from bus import kafka as clients
 from bus.errors import BusError
 from bus.local.kafka import KafkaNode
+from tests.fault.suite.judge import Poisoned
 from tests.fault.suite.keepers import FileDiffKeeper, Keeper, Ledger
 from tests.fault.suite.wires import Mood
 from tests.fault.suite.world import BROKERS, REGISTERS, World
 from tests.parking import GARBAGE
+from tests.producing import IDENTITY
 
 HANG_SECONDS = 9.0  # a broker that hangs for longer than broker.session.timeout.ms is given up by the cluster
+FROZEN_SECONDS = 10.0
+FROZEN_TRIES = 5
 OPEN_SECONDS = 12.0  # longer than transaction.timeout.ms
 IN_SYNC_SECONDS = 120.0
 ASK_SECONDS = 5.0  # then another broker may know a controller
@@ -39,18 +44,23 @@ class Saboteur:
     """How many undecodable events were sent."""
     turn: int = 0
     """The broker that was killed last."""
+    poisoned: list[Poisoned] = field(default_factory=list)
+    """Where brokers acknowledged it."""
     mended_at: float = 0.0
     """When the server of the last fault was back, on the monotonic clock."""
+    struck: threading.Event = field(default_factory=threading.Event)
+    """Set once a fault that lasts has taken hold."""
 
     def cut(self) -> None:
         wire = self.chance.choice(list(self.world.wires.all.values()))
-        wire.cut()
-        self.ledger.fault(f"cut {_kind(wire.name)}")
+        if wire.cut():
+            self.ledger.fault(f"cut {_kind(wire.name)}")
 
     def cut_all(self) -> None:
         for wire in self.world.wires.all.values():
             wire.set("shut")
             wire.cut()
+        self.struck.set()
         time.sleep(self.chance.uniform(0.1, 0.5))
         self.world.wires.heal()
         self.ledger.fault("network away")
@@ -66,7 +76,7 @@ class Saboteur:
         self._moody("shut", self.chance.uniform(0.1, 0.5))
 
     def _moody(self, mood: Mood, seconds: float, delay: float = 0.0) -> None:
-        wire = self.chance.choice(list(self.world.wires.all.values()))
+        wire = self.chance.choice([each for each in self.world.wires.all.values() if each.used])
         wire.set(mood, delay)
         if mood == "shut":
             wire.cut()
@@ -101,6 +111,7 @@ class Saboteur:
     def hang_broker(self) -> None:
         node = self.world.stack.node(self.chance.choice(BROKERS))
         node.pause()
+        self.struck.set()
         time.sleep(HANG_SECONDS)
         node.resume()
         self.ledger.fault("hanging broker")
@@ -121,17 +132,19 @@ class Saboteur:
         """Back to the preferred ones, which are spread over the brokers."""
         with suppress(KafkaException):
             admin = self.world.admin()
-            admin.elect_leaders(ElectionType.PREFERRED).result(30)
-            self.ledger.fault("leaders elected")
+            answers = admin.elect_leaders(ElectionType.PREFERRED).result(30)
+            if any(error is None for error in answers.values()):
+                self.ledger.fault("leaders elected")
 
     def kill_database(self) -> None:
         self.world.postgres.kill()
         self.ledger.fault("killed database", kill=True)
 
-    def broker_errors(self) -> None:
+    def broker_errors(self, register: str | None = None) -> None:
         """Brokers answer every write with NOT_ENOUGH_REPLICAS."""
-        topic = self.world.topic(self.chance.choice(REGISTERS))
+        topic = self.world.topic(register or self.chance.choice(REGISTERS))
         self._set_in_sync(topic, "4")
+        self.struck.set()
         time.sleep(self.chance.uniform(0.5, 1.5))
         self._set_in_sync(topic, "2")
         self.ledger.fault("brokers answering errors")
@@ -156,6 +169,7 @@ class Saboteur:
         """No file of the SQLite replica's, of the WAL in particular, takes any more."""
         keeper = self.keeper("sqlite")
         if keeper.child is not None and keeper.child.limit_files(FULL_BYTES):
+            self.struck.set()
             time.sleep(self.chance.uniform(0.5, 1.5))
             keeper.child.limit_files(None)
             self.ledger.fault("replica's disk full")
@@ -169,11 +183,18 @@ class Saboteur:
     def expire_transaction(self) -> None:
         """The relay hangs in an open transaction until Kafka has ended that."""
         keeper = self.keeper("relay")
-        if keeper.child is not None:
-            keeper.child.signal(signal.SIGSTOP)
-            time.sleep(OPEN_SECONDS)
-            keeper.child.signal(signal.SIGCONT)
-            self.ledger.fault("expired transaction")
+        began, tries = time.monotonic(), 0
+        while not (keeper.child and keeper.child.frozen):
+            if time.monotonic() > began + tries * FROZEN_SECONDS:  # one that was just starting was not told
+                if tries == FROZEN_TRIES:
+                    raise TimeoutError("the relay has not come to its open transaction")
+                keeper.begin_anew("outbox.sent:1:STOP")
+                tries += 1
+            time.sleep(0.05)
+        self.struck.set()
+        time.sleep(OPEN_SECONDS)
+        keeper.child.signal(signal.SIGCONT)
+        self.ledger.fault("expired transaction")
 
     def take_registry_away(self) -> None:
         """A replica that begins meanwhile knows from its disk what it has ever heard."""
@@ -182,6 +203,7 @@ class Saboteur:
         wire.cut()
         if self.keeper("sqlite").kill():
             self.ledger.fault("killed replica-sqlite", kill=True)
+        self.struck.set()
         time.sleep(self.chance.uniform(0.5, 2.0))
         wire.set("open")
         self.ledger.fault("registry away")
@@ -189,8 +211,9 @@ class Saboteur:
     def send_poison(self) -> None:
         """An event that nobody can decode, past our adapters, under a key that no source has."""
         self.poison += 1
+        register = self.chance.choice(REGISTERS)
         with suppress(KafkaError, BusError):  # whether it arrived, the topic tells
-            asyncio.run(_send(self.world, self.chance.choice(REGISTERS), f"poison-{self.poison}"))
+            self.poisoned.append((register, *asyncio.run(_send(self.world, register, f"poison-{self.poison}"))))
             self.ledger.fault("poison event")
 
     def mend(self) -> None:
@@ -247,7 +270,7 @@ GREAT: tuple[tuple[str, Act], ...] = (
     ("network away", Saboteur.cut_all),
     ("process frozen in a transaction", Saboteur.expire_transaction),
     ("replica's disk full", Saboteur.fill_disk),
-    ("brokers answer errors", Saboteur.broker_errors),
+    ("brokers answer errors", lambda saboteur: saboteur.broker_errors(IDENTITY)),
     ("registry away", Saboteur.take_registry_away),
     ("whole cluster killed", Saboteur.restart_cluster),
 )
@@ -275,6 +298,8 @@ def _in_sync(admin: AdminClient) -> bool:
     return all(each.leader >= 0 and set(each.isrs) == set(each.replicas) for each in partitions)
 
 
-async def _send(world: World, register: str, key: str) -> None:
+async def _send(world: World, register: str, key: str) -> tuple[int, int]:
+    """Partition and offset."""
     async with clients.producer(world.settings) as producer:
-        await producer.send_and_wait(world.topic(register), GARBAGE, key.encode())
+        there = await producer.send_and_wait(world.topic(register), GARBAGE, key.encode())
+    return there.partition, there.offset

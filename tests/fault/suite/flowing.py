@@ -1,7 +1,7 @@
 """Whether events flow: from a source's commit into every replica."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import psycopg
@@ -13,12 +13,13 @@ from bus.errors import BusError
 from bus.names import RegisterName
 from consumers.stores import open_reader
 from consumers.stores.base import Reader, Slot
-from tests.fault.suite.source import Source
+from tests.fault.suite.source import Exports, Source
 from tests.fault.suite.world import PARTITIONS, REGISTERS, ReplicaPlace, World
 from tests.producing import IDENTITY
 
 LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 120.0
+UNPUBLISHED = "SELECT count(*) FROM residence WHERE change <= %s AND change IS DISTINCT FROM published"
 
 
 def await_flow(source: Source, replicas: Sequence[ReplicaPlace], seconds: float = PATIENCE_SECONDS) -> float:
@@ -49,6 +50,31 @@ def _holds(place: ReplicaPlace, versions: dict[str, int], deadline: float) -> bo
     return False
 
 
+def await_all(
+    world: World, replicas: Sequence[ReplicaPlace], exports: Exports, seconds: float = PATIENCE_SECONDS
+) -> None:
+    """Until what every source has by now is in every replica, while more comes. Raises TimeoutError."""
+    deadline, made = time.monotonic() + seconds, exports.made
+    with psycopg.connect(world.truth, autocommit=True) as connection:
+        (last,) = connection.execute("SELECT coalesce(max(change), 0) FROM residence").fetchone()
+        while connection.execute(UNPUBLISHED, [last]).fetchone()[0]:
+            _pause(deadline, "changes of residences are not published")
+    while exports.made == made:
+        _pause(deadline, "no export is done")
+    ends = None
+    while ends is None:
+        with suppress(KafkaException):
+            ends = _ends(world)
+        _pause(deadline, "brokers do not tell the topics' ends")
+    for place in replicas:
+        while True:
+            with suppress(BusError), open_reader(place.database) as reader:
+                if not (behind := _short(ends, reader)):
+                    break
+                _pause(deadline, f"{place.name} is behind: {', '.join(behind)}")
+            _pause(deadline, f"{place.name} cannot be read")
+
+
 def await_end(world: World, replicas: Sequence[ReplicaPlace], seconds: float = PATIENCE_SECONDS) -> None:
     """Until nothing waits to be sent, and all replicas stand at the topics' ends. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
@@ -69,23 +95,26 @@ def await_end(world: World, replicas: Sequence[ReplicaPlace], seconds: float = P
 
 def _behind(world: World, reader: Reader) -> list[str]:
     """Partitions whose end the replica has not reached, and how far it is."""
+    try:
+        return _short(_ends(world), reader)
+    except KafkaException as error:  # leaders may still change
+        return [str(error)]
+
+
+def _ends(world: World) -> dict[tuple[str, int], int]:
     asked = {TopicPartition(world.topic(name), n): OffsetSpec.latest() for name in REGISTERS for n in range(PARTITIONS)}
+    admin = clients.admin(world.settings)  # a new one: whoever has seen leaders change asks with their old epochs
+    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+    return {(at.topic, at.partition): each.result(30).offset for at, each in found.items()}
+
+
+def _short(ends: Mapping[tuple[str, int], int], reader: Reader) -> list[str]:
     stands = {
         (at.topic, at.partition): position.next_offset
         for name in REGISTERS
         for at, position in reader.positions(RegisterName(name), Slot.LIVE).items()
     }
-    admin = clients.admin(world.settings)  # a new one: whoever has seen leaders change asks with their old epochs
-    found = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-    behind = []
-    for at, each in found.items():
-        try:
-            end, standing = each.result(30).offset, stands.get((at.topic, at.partition), 0)
-        except KafkaException as error:  # leaders may still change
-            behind.append(f"{at.topic} {at.partition}: {error}")
-        else:
-            behind += [f"{at.topic} {at.partition}: {standing} of {end}"] if standing < end else []
-    return behind
+    return [f"{at[0]} {at[1]}: {stands.get(at, 0)} of {end}" for at, end in ends.items() if stands.get(at, 0) < end]
 
 
 def _pause(deadline: float, otherwise: str) -> None:

@@ -21,11 +21,13 @@ from consumers.route import find_route
 from consumers.stores import open_reader
 from consumers.stores.base import Origin, Reader, Slot
 from producers.decoder import Decoder
-from tests.fault.suite.source import Exports
+from tests.fault.suite.source import PROBES, Exports, key_of
 from tests.fault.suite.world import CIVIL, PREFIX, REGISTERS, ReplicaPlace, World
 from tests.producing import IDENTITY, RESIDENCE, records, registry_settings
 
 SHOWN = 5
+Poisoned = tuple[str, int, int]
+"""Register, partition, offset."""
 FIELD = {IDENTITY: "full_name", RESIDENCE: "household_no", CIVIL: "registration_number"}
 """The one that sources change."""
 OUTBOX = "SELECT id::text FROM lienthong_outbox WHERE type <> 'TOMBSTONE'"
@@ -104,13 +106,17 @@ async def read_log(world: World, register: str) -> Log:
     return log
 
 
-async def judge(world: World, exports: Exports, replicas: Iterable[ReplicaPlace]) -> Verdict:
+async def judge(
+    world: World, exports: Exports, replicas: Iterable[ReplicaPlace], poisoned: Iterable[Poisoned] = ()
+) -> Verdict:
+    """``poisoned`` are the places at which brokers acknowledged poison."""
     verdict = Verdict()
     logs = {register: await read_log(world, register) for register in REGISTERS}
     for register, log in logs.items():
         verdict.events += sum(map(len, log.events.values()))
         _judge_order(verdict, register, log)
     _judge_outbox(verdict, world, logs[IDENTITY])
+    _judge_acknowledged(verdict, world, logs, poisoned)
     _judge_states(verdict, world, exports, logs)
     _judge_exports(verdict, exports, logs[CIVIL])
     await _judge_dead_letters(verdict, world, logs)
@@ -137,6 +143,18 @@ def _judge_outbox(verdict: Verdict, world: World, log: Log) -> None:
     verdict.lost += verdict.tell("events of the outbox that are not on the topic", source - sent)
     verdict.doubled += verdict.tell("events on the topic that are not in the outbox", sent - source)
     verdict.lost += verdict.tell("rows of the outbox not marked as sent", ["row"] * unsent)
+
+
+def _judge_acknowledged(verdict: Verdict, world: World, logs: Mapping[str, Log], poisoned: Iterable[Poisoned]) -> None:
+    """Whatever a program was told that Kafka has is there, later changes of the same key or not."""
+    with psycopg.connect(world.truth) as connection:
+        told = {row[0] for row in connection.execute("SELECT event_id::text FROM acknowledged")}
+    there = {str(event.event_id) for events in logs[RESIDENCE].events.values() for event in events}
+    verdict.lost += verdict.tell("acknowledged events that are not on the topic", told - there)
+    verdict.lost += verdict.tell("programs to which nothing was acknowledged", [] if told else ["publisher"])
+    places = {(name, *origin.rsplit("/", 2)[1:]) for name, log in logs.items() for origin in log.poison}
+    gone = (f"{name}/{n}/{offset}" for name, n, offset in poisoned if (name, str(n), str(offset)) not in places)
+    verdict.lost += verdict.tell("acknowledged poison that is not on the topic", gone)
 
 
 def _judge_states(verdict: Verdict, world: World, exports: Exports, logs: Mapping[str, Log]) -> None:
@@ -183,10 +201,18 @@ async def _judge_replica(verdict: Verdict, world: World, place: ReplicaPlace, lo
                 route = await find_route(world.admin(), world.catalog, register)
                 published = await read_topics(route, SchemaBook(register, registry), world.settings)
                 found = compare(published, reader.rows(register.name), reader.positions(register.name, Slot.LIVE))
-                odd = [*found.missing, *found.extra, *found.different] or ["behind"] * found.behind
+                held = {row["key"]: row[FIELD[name]] for row in _states(reader, name)}
+                told = log.states(FIELD[name])
+                other = [key for key in held.keys() | told.keys() if held.get(key) != told.get(key)]
+                odd = [*found.missing, *found.extra, *found.different, *other] or ["behind"] * found.behind
                 verdict.unequal_replicas += bool(verdict.tell(f"{place.name}: {name} is not as its topic", odd))
                 _judge_counters(verdict, place, name, reader, log)
-        _judge_feed(verdict, place, reader)
+        _judge_feed(verdict, place, reader, logs)
+
+
+def _states(reader: Reader, name: str) -> Iterable[Mapping[str, Any]]:
+    """Keys and the one field of a replica's rows, apart from how ``compare`` reads the topic."""
+    return reader.rows(RegisterName(name)).select("key", FIELD[name]).iter_rows(named=True)
 
 
 def _judge_counters(verdict: Verdict, place: ReplicaPlace, name: str, reader: Reader, log: Log) -> None:
@@ -201,8 +227,11 @@ def _judge_counters(verdict: Verdict, place: ReplicaPlace, name: str, reader: Re
         verdict.details.append(f"{place.name}: {name} has parked {parked} of {len(log.poison)} on the topic")
 
 
-def _judge_feed(verdict: Verdict, place: ReplicaPlace, reader: Reader) -> None:
-    """The feed tells each change of a key once, in the order of versions."""
+def _judge_feed(verdict: Verdict, place: ReplicaPlace, reader: Reader, logs: Mapping[str, Log]) -> None:
+    """The feed tells each change of a key once, in the order of versions, and the last one in the end.
+
+    What nobody has changed since the first fill has no entry; the source's probes have been changed often.
+    """
     last: dict[tuple[str, str], int] = {}
     cursor, wrong = None, []
     while changes := reader.changes(cursor, 10_000):
@@ -212,3 +241,7 @@ def _judge_feed(verdict: Verdict, place: ReplicaPlace, reader: Reader) -> None:
                 wrong.append(each.key)
             last[each.register, each.key] = each.version
     verdict.doubled += verdict.tell(f"{place.name}: changes that the feed tells twice or too late", wrong)
+    ends = {(name, key): max(steps)[0] for name, log in logs.items() for key, steps in log.steps.items()}
+    probes = {(IDENTITY, key_of(number)) for number in PROBES}
+    short = (key for name, key in last.keys() | probes if last.get((name, key)) != ends.get((name, key)))
+    verdict.lost += verdict.tell(f"{place.name}: keys whose last change the feed does not tell", short)

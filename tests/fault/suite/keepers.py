@@ -57,9 +57,10 @@ class Keeper:
         self.teased = False
         self._struck = False
         """Killed by somebody, not by its crash point."""
-        self._nursery, self._argv, self._points, self._ledger = nursery, argv, points, ledger
+        self._nursery, self._argv, self.points, self._ledger = nursery, argv, points, ledger
         self._chance = chance
-        self._first = [f"{point}:1" for point in points if point in ONCE]
+        self._first = [f"{point}:1" for point in reversed(points) if point in ONCE for _ in range(FIRST_TRIES)]
+        self._wanted = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"keep {name}", daemon=True)
 
@@ -82,6 +83,11 @@ class Keeper:
         self._stop.set()
         self.kill()
         self._thread.join(STOP_SECONDS)
+
+    def begin_anew(self, point: str) -> None:
+        """Its next life is to end, or freeze, at this point."""
+        self._wanted = point
+        self.kill()
 
     def renew(self) -> None:
         """A life that is to end at a crash point gives way to one that is not."""
@@ -113,17 +119,21 @@ class Keeper:
             self._bury(point, child.ended.result())
 
     def _point(self) -> str:
-        if not self.teased or not self._points:
+        if self._wanted:
+            wanted, self._wanted = self._wanted, ""
+            return wanted
+        if not self.teased or not self.points:
             return ""
         if self._first:
             return self._first.pop()
-        often = [point for point in self._points if point not in ONCE]
+        often = [point for point in self.points if point not in ONCE]
         return f"{self._chance.choice(often)}:{self._chance.randint(1, 4)}"
 
     def _bury(self, point: str, code: int) -> None:
         if code == -signal.SIGKILL:
             struck, self._struck = self._struck, False
             if point and not struck:
+                self._first = [each for each in self._first if each != point]
                 self._ledger.fault(f"killed at {point.split(':', maxsplit=1)[0]}", kill=True)
             self._stop.wait(AFTER_SECONDS)
             return
@@ -132,6 +142,8 @@ class Keeper:
         self._stop.wait(AFTER_ERROR_SECONDS)
 
 
+FIRST_TRIES = 3
+"""Lives in which a point of the first life is armed, since somebody else may end them."""
 ONCE = ("replica.filled", "replica.swapped", "filediff.synchronising", "filediff.synchronised")
 """Points that only a first life passes."""
 

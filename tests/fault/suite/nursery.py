@@ -44,6 +44,12 @@ class Child:
             return True
         return False
 
+    @property
+    def frozen(self) -> bool:
+        with suppress(OSError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+        return False
+
     def limit_files(self, size: int | None) -> bool:
         """From now on no file of its grows beyond so many bytes: what a full disk does. None lifts it."""
         with suppress(ProcessLookupError, PermissionError):

@@ -7,7 +7,7 @@ import psycopg
 
 from bus.errors import BusError
 from bus.settings import KafkaSettings
-from producers import Publisher, PublisherSettings
+from producers import Publisher, PublisherSettings, Receipt
 from tests.producing import RESIDENCE, registry_settings
 
 LOOK_SECONDS = 0.05
@@ -19,6 +19,7 @@ SELECT personal_id, household_no, change FROM residence
 WHERE change IS DISTINCT FROM published ORDER BY change LIMIT %s
 """
 PUBLISHED = "UPDATE residence SET published = %s WHERE personal_id = %s"
+ACKNOWLEDGED = "INSERT INTO acknowledged (event_id) VALUES (%s)"
 
 
 def main(text: str) -> None:
@@ -51,13 +52,13 @@ async def _publish_some(publisher: Publisher, table: psycopg.Connection) -> None
     if not rows:
         await asyncio.sleep(LOOK_SECONDS)
         return
-    await asyncio.gather(*(_publish(publisher, key, household) for key, household, _ in rows))
-    with table.cursor() as cursor:
+    receipts = await asyncio.gather(*(_publish(publisher, key, household) for key, household, _ in rows))
+    with table.transaction(), table.cursor() as cursor:
         cursor.executemany(PUBLISHED, [(change, key) for key, _, change in rows])
+        cursor.executemany(ACKNOWLEDGED, [(receipt.event_id,) for receipt in receipts])
 
 
-async def _publish(publisher: Publisher, key: str, household: str | None) -> None:
+async def _publish(publisher: Publisher, key: str, household: str | None) -> Receipt:
     if household is None:
-        await publisher.delete(RESIDENCE, key)
-    else:
-        await publisher.publish(RESIDENCE, {"personal_id": key, "household_no": household})
+        return await publisher.delete(RESIDENCE, key)
+    return await publisher.publish(RESIDENCE, {"personal_id": key, "household_no": household})

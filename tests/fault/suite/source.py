@@ -25,7 +25,8 @@ CREATE TABLE residence (
   household_no text,  -- null: gone
   change bigint NOT NULL DEFAULT nextval('changes'),
   published bigint
-)
+);
+CREATE TABLE acknowledged (event_id uuid PRIMARY KEY)
 """
 PUT_PEOPLE = """
 INSERT INTO person SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT (personal_id) DO UPDATE SET full_name = excluded.full_name

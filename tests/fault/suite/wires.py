@@ -36,6 +36,11 @@ class Wire:
         """Reset every connection; how many there were."""
         return self._call(self._cut())
 
+    @property
+    def used(self) -> bool:
+        """Whether there is a connection to be hurt."""
+        return bool(self._writers)
+
     async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
 
