@@ -38,9 +38,7 @@ def told_plainly(settings: KafkaSettings) -> Iterator[None]:
     except (KafkaError, KafkaException) as error:
         if isinstance(error, KafkaException) and error.args and error.args[0].code() in _FENCED:
             raise Fenced(FENCED) from error
-        raise BrokerUnavailable(
-            f"Kafka at {settings.bootstrap_servers}: {_short(error)}; check that it runs and the address is right",
-        ) from error
+        raise BrokerUnavailable(f"Kafka at {settings.bootstrap_servers}: {_short(error)}; {_remedy(error)}") from error
 
 
 def _short(error: Exception) -> str:
@@ -49,6 +47,28 @@ def _short(error: Exception) -> str:
         return "record from the future: the clock here is more than an hour ahead of the broker's, set it right"
     text = told.str() if told else str(error)
     return " ".join(text.split())[:200] or type(error).__name__
+
+
+def _remedy(error: Exception) -> str:
+    """What mends it; a daemon tries again meanwhile."""
+    told = error.args[0] if isinstance(error, KafkaException) and error.args else error
+    name = told.name() if isinstance(told, LibraryError) else type(told).__name__
+    word = name.strip("_").replace("_", "").lower()
+    return next(
+        (remedy for part, remedy in _REMEDIES.items() if part in word), "check that it runs and the address is right"
+    )
+
+
+_REMEDIES = {
+    "transactionalidauthorization": "grant this user WRITE on the transactional id",
+    "topicauthorization": "grant this user READ or WRITE on the topic",
+    "groupauthorization": "grant this user READ on the group",
+    "authorization": "grant this user what it lacks",
+    "authentication": "look at sasl_username and sasl_password under [kafka]",
+    "sasl": "look at sasl_mechanism under [kafka]",
+    "invalidsessiontimeout": "brokers allow session_seconds from their group.min.session.timeout.ms on, 6 s by default",
+}
+"""By a part of the error's name, the closest first."""
 
 
 @asynccontextmanager

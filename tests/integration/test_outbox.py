@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pymysql
@@ -19,9 +20,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
+from bus import metrics
 from bus.errors import ConfigInvalid, ConfirmationNeeded, StateInvalid
 from bus.event import Op
 from bus.headers import read_tombstone
+from bus.local.ports import free_ports
 from producers.outbox.install import install, plan, uninstall
 from producers.outbox.relay import lease
 from producers.outbox.relay.lease import Lease
@@ -337,6 +340,39 @@ def test_relay_process_serves_its_health_and_drains_on_sigterm(kafka, topic_pref
     assert process.returncode == 0
     with postgres.connect() as connection:
         assert connection.execute(text("SELECT owner FROM lienthong_relay")).scalar() is None
+
+
+def test_what_waits_is_counted_while_the_broker_is_away_and_while_another_relay_sends(
+    kafka, topic_prefix, postgres, postgres_database, monkeypatch
+):
+    asyncio.run(prepare(kafka, topic_prefix))
+    monkeypatch.setattr("producers.outbox.relay.relay.COUNT_SECONDS", 0.1)
+    agency = outbox(kafka, topic_prefix)
+    with postgres.begin() as connection:
+        agency.enqueue_many(connection, IDENTITY, [person(number) for number in range(3)])
+    with relaying(relay_settings(f"127.0.0.1:{free_ports(1)[0]}", topic_prefix, postgres_database)):
+        wait(lambda: unsent() == 3)
+    metrics.outbox_unsent.labels(IDENTITY).set(0)
+    other = Lease(postgres, IDENTITY, 0, 1, 1)
+    assert other.take() or other.take()
+    with relaying(relay_settings(kafka, topic_prefix, postgres_database, lease_seconds=60)):
+        wait(lambda: unsent() == 3)
+
+
+def unsent():
+    return metrics.outbox_unsent.labels(IDENTITY)._value.get()
+
+
+@contextmanager
+def relaying(settings):
+    relay = Relay(settings)
+    thread = threading.Thread(target=relay.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        relay.stop()
+        thread.join()
 
 
 def answer(port, path):

@@ -8,8 +8,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from uuid import uuid4
 
 import structlog
@@ -18,7 +19,7 @@ from sqlalchemy import Engine
 from bus import metrics
 from bus.catalog import load_catalog
 from bus.crashpoints import crash_point
-from bus.errors import BusError, Fenced
+from bus.errors import BusError, DatabaseUnavailable, Fenced
 from producers.outage import Outage
 from producers.outbox.database import engine_for, told_plainly
 from producers.outbox.relay.destination import Destination, find_destination
@@ -27,10 +28,11 @@ from producers.outbox.relay.lease import Held, Lease
 from producers.outbox.relay.pipeline import Pipeline
 from producers.outbox.relay.postgres import PostgresSource
 from producers.outbox.relay.settings import RelaySettings
-from producers.outbox.relay.source import PlainSource, Share, Source
+from producers.outbox.relay.source import PlainSource, Share, Source, waiting
 from producers.outbox.relay.turn import Turn
-from producers.outbox.relay.upkeep import Upkeep
+from producers.outbox.relay.upkeep import COUNT_SECONDS, Upkeep, gauge
 from producers.outbox.rows import kind
+from producers.outbox.table import tables
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Relay:
         told = {"register": self._register.name, "agency": self._agency}
         self._outage = Outage("outbox_relay", told, self._stop)
         self._source: Source | None = None
+        self._counted = float("-inf")
         self._state = "starting"
 
     @property
@@ -87,6 +90,7 @@ class Relay:
                 if until_empty or not error.retriable:
                     raise
                 self._state = error.reason
+                self._count()
                 self._outage.wait(error)
             finally:
                 metrics.outbox_leading.labels(self._register.name).set(0)
@@ -103,7 +107,21 @@ class Relay:
     def _turn(self) -> Turn:
         settings, aggregate = self._settings, kind(self._register, self._agency)
         shard, shards, seconds = settings.shard, settings.shards, settings.lease_seconds
-        return Turn(Lease(self._engine, aggregate, shard, shards, seconds, self._owner), "outbox", TAKEN_OVER)
+        lease = Lease(self._engine, aggregate, shard, shards, seconds, self._owner)
+        return Turn(lease, "outbox", TAKEN_OVER, self._count)
+
+    def _count(self) -> None:
+        """Now and then, while nothing is sent from here; not where the database is what is away."""
+        if time.monotonic() - self._counted < COUNT_SECONDS:
+            return
+        self._counted = time.monotonic()
+        with suppress(DatabaseUnavailable):
+            gauge(self._register.name, waiting(self._engine, tables(self._engine.dialect.name), self._share()))
+
+    def _share(self) -> Share:
+        settings = self._settings
+        aggregate = kind(self._register, self._agency)
+        return Share(aggregate, settings.shard, settings.shards, settings.transaction_rows, settings.transaction_bytes)
 
     def _send(self, destination: Destination, turn: Turn, held: Held, *, until_empty: bool) -> None:
         settings = self._settings
@@ -123,11 +141,8 @@ class Relay:
 
     @contextmanager
     def _opened(self) -> Iterator[Source]:
-        settings = self._settings
-        aggregate = kind(self._register, self._agency)
-        share = Share(aggregate, settings.shard, settings.shards, settings.transaction_rows, settings.transaction_bytes)
         made = PostgresSource if self._engine.dialect.name == "postgresql" else PlainSource
-        source = self._source = made(self._engine, share)
+        source = self._source = made(self._engine, self._share())
         try:
             yield source
         finally:

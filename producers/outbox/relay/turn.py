@@ -1,7 +1,7 @@
 """One at a time: a lease in the agency's database, held while somebody sends."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ class Turn:
     """What the log's events begin with."""
     taken_over: str
     """What Fenced says."""
+    meanwhile: Callable[[], None] = lambda: None
+    """Done between two looks while another one has the turn."""
     _lost: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -101,6 +103,7 @@ class Turn:
                 held = self.lease.take() or self.lease.take()  # the first of all makes the row, then takes it
             if held is not None:
                 return held
+            self.meanwhile()
             stop.wait(min(STANDBY_SECONDS, self.lease.seconds / BEATS_PER_LEASE))
         return None
 

@@ -8,10 +8,11 @@ from sqlalchemy import Engine
 
 from bus import metrics
 from bus.catalog import Catalog
+from bus.names import RegisterName
 from producers.marking import Marking
 from producers.outbox.relay.destination import Destination
 from producers.outbox.relay.settings import RelaySettings
-from producers.outbox.relay.source import Source
+from producers.outbox.relay.source import Source, Waiting
 from producers.outbox.relay.strays import REMEDY, Strays, find_strays, kinds
 
 log = structlog.get_logger(__name__)
@@ -62,8 +63,12 @@ class Upkeep:
             self._cleaned = time.monotonic()
 
     def _count(self) -> None:
-        found, name = self.source.waiting(), self.destination.register.name
-        metrics.outbox_unsent.labels(name).set(found.unsent)
-        metrics.outbox_oldest.labels(name).set(found.oldest_seconds)
-        metrics.outbox_parked.labels(name).set(found.parked)
+        gauge(self.destination.register.name, self.source.waiting())
         self._counted = time.monotonic()
+
+
+def gauge(register: RegisterName, found: Waiting) -> None:
+    """Tell metrics what waits, whoever has the turn."""
+    metrics.outbox_unsent.labels(register).set(found.unsent)
+    metrics.outbox_oldest.labels(register).set(found.oldest_seconds)
+    metrics.outbox_parked.labels(register).set(found.parked)
