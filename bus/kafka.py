@@ -187,6 +187,9 @@ def transactional(settings: KafkaSettings, transactional_id: str, **options: Any
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "partitioner": "murmur2_random",  # Kafka's own
+            # Metadata names a dead broker as leader until it is given up: asked again in a second, not in five minutes.
+            "topic.metadata.refresh.interval.ms": 1_000,
+            "reconnect.backoff.max.ms": 1_000,
             "logger": _SILENT,  # it would tell on stderr of being fenced, which is raised
             "error_cb": lambda _error: None,  # each call raises what concerns it; without this, callbacks would too
             **options,

@@ -28,6 +28,7 @@ from bus.local.ports import free_ports
 from producers.outbox.install import install, plan, uninstall
 from producers.outbox.relay import lease
 from producers.outbox.relay.lease import Lease
+from producers.outbox.relay.pipeline import Pipeline
 from producers.outbox.relay.postgres import PostgresSource
 from producers.outbox.relay.relay import Relay
 from producers.outbox.relay.source import Share
@@ -302,6 +303,10 @@ def test_sent_rows_are_pruned_after_their_time_or_at_once(kafka, topic_prefix, u
     with engine.begin() as connection:
         agency.enqueue(connection, IDENTITY, person(2))
     relay_all(kafka, topic_prefix, url, keep=0)
+    assert rows() == 0, "the earlier one too"
+    with engine.begin() as connection:
+        agency.enqueue(connection, IDENTITY, person(3))
+    relay_all(kafka, topic_prefix, url)
     assert rows() == 1
     relay = Relay(relay_settings(kafka, topic_prefix, url, keep="PT0.001S"))
     running = threading.Thread(target=relay.run)
@@ -309,6 +314,33 @@ def test_sent_rows_are_pruned_after_their_time_or_at_once(kafka, topic_prefix, u
     wait(lambda: rows() == 0)
     relay.stop()
     running.join()
+
+
+def test_sent_rows_are_pruned_though_new_ones_never_cease(
+    kafka, topic_prefix, postgres, postgres_database, monkeypatch
+):
+    asyncio.run(prepare(kafka, topic_prefix))
+    monkeypatch.setattr("producers.outbox.relay.upkeep.HOUSEKEEPING_SECONDS", 0.1)
+    monkeypatch.setattr("producers.outbox.relay.source.PRUNE_ROWS", 20)
+    monkeypatch.setattr(Pipeline, "_sweep", busy(Pipeline._sweep))
+    agency = outbox(kafka, topic_prefix)
+    with postgres.begin() as connection:
+        agency.enqueue_many(connection, IDENTITY, [person(number) for number in range(50)])
+    with relaying(relay_settings(kafka, topic_prefix, postgres_database, keep="PT0.001S")):
+        wait(lambda: not left(postgres))
+
+
+def busy(sweep):
+    def always_found_some(*given):
+        sweep(*given)
+        return True
+
+    return always_found_some
+
+
+def left(engine):
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM lienthong_outbox")).scalar()
 
 
 def test_enqueue_outside_a_transaction_or_with_a_bad_state_writes_nothing(kafka, topic_prefix, postgres):

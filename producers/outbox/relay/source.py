@@ -69,8 +69,12 @@ class Source(Protocol):
         """Mark those of these events' rows that are not; how many."""
         ...
 
-    def housekeeping(self, keep: timedelta) -> None:
-        """Park rows that can never be read, delete what was sent long enough ago."""
+    def prune(self, keep: timedelta) -> bool:
+        """Delete a slice of what was sent longer ago; whether there may be more."""
+        ...
+
+    def park_lost(self) -> None:
+        """Park rows that can never be read, once everything else is."""
         ...
 
     def waiting(self) -> Waiting: ...
@@ -123,13 +127,15 @@ class PlainSource:
                 count += len(numbers)
         return count
 
-    def housekeeping(self, keep: timedelta) -> None:
+    def prune(self, keep: timedelta) -> bool:
+        return prune(self._engine, self._tables, self._share, keep)
+
+    def park_lost(self) -> None:
         outbox = self._tables.outbox.c
         with told_plainly(self._engine), self._engine.begin() as connection:
             lost = select(outbox.seq).where(*_unsent(self._tables, self._share), outbox.version.is_(null()))
             numbers = list(connection.execute(lost.limit(PRUNE_ROWS)).scalars())
             self.mark(connection, Marks((), [(seq, NO_VERSION) for seq in numbers]), delete=False)
-        prune(self._engine, self._tables, self._share, keep)
 
     def waiting(self) -> Waiting:
         return waiting(self._engine, self._tables, self._share)
@@ -156,17 +162,21 @@ def mark_rows(connection: Connection, found: Tables, marks: Marks, dialect: str,
         connection.execute(update(outbox).where(outbox.c.seq == seq).values(parked=reason))
 
 
-def prune(engine: Engine, found: Tables, share: Share, keep: timedelta) -> None:
-    """A slice at a time, so that no lock lasts."""
+def prune(engine: Engine, found: Tables, share: Share, keep: timedelta) -> bool:
+    """One slice, so that no lock lasts and no row waits; whether there may be more.
+
+    Rows are sent about in the order of their numbers: only the first are looked at, not all that are kept.
+    """
     outbox = found.outbox
     before = moment(datetime.now(UTC) - keep, engine.dialect.name)
-    old = select(outbox.c.seq).where(outbox.c.aggregatetype == share.aggregatetype, outbox.c.sent_at < before)
-    while True:
-        with told_plainly(engine), engine.begin() as connection:
-            numbers = list(connection.execute(old.order_by(outbox.c.seq).limit(PRUNE_ROWS)).scalars())
-            mark_rows(connection, found, Marks(numbers, ()), engine.dialect.name, remove=True)
-        if len(numbers) < PRUNE_ROWS:
-            return
+    sent = select(outbox.c.seq, outbox.c.sent_at).where(
+        outbox.c.aggregatetype == share.aggregatetype, outbox.c.sent_at.is_not(null())
+    )
+    first = sent.order_by(outbox.c.seq).limit(PRUNE_ROWS).subquery()
+    with told_plainly(engine), engine.begin() as connection:
+        numbers = list(connection.execute(select(first.c.seq).where(first.c.sent_at < before)).scalars())
+        mark_rows(connection, found, Marks(numbers, ()), engine.dialect.name, remove=True)
+    return len(numbers) == PRUNE_ROWS
 
 
 def waiting(engine: Engine, found: Tables, share: Share) -> Waiting:

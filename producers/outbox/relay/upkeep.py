@@ -31,6 +31,7 @@ class Upkeep:
     destination: Destination
     source: Source
     _counted: float = 0.0
+    _pruned: float = 0.0
     _cleaned: float = 0.0
     _strays: Strays = field(default_factory=Strays)
     _kinds: tuple[str, ...] = field(init=False)
@@ -49,16 +50,18 @@ class Upkeep:
         self._strays = found
 
     def after_sweep(self) -> None:
-        """What is due though rows may wait; the first shard writes the markers of all."""
+        """What is due though rows may wait, a little at a time; the first shard writes the markers of all."""
         if time.monotonic() - self._counted >= COUNT_SECONDS:
             self._count()
         if self.settings.shard == 0:
             self._marking.write_if_due()
+        if time.monotonic() - self._pruned >= HOUSEKEEPING_SECONDS and not self.source.prune(self.settings.keep):
+            self._pruned = time.monotonic()
 
     def while_idle(self) -> None:
-        """What is due, and may keep rows waiting."""
+        """What is due, and true only while no row waits to be read."""
         if time.monotonic() - self._cleaned >= HOUSEKEEPING_SECONDS:
-            self.source.housekeeping(self.settings.keep)
+            self.source.park_lost()
             self.tell_strays()
             self._cleaned = time.monotonic()
 
