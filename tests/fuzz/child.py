@@ -35,7 +35,8 @@ TOGETHER = 100
 def main() -> None:
     place = mmap.mmap(os.open(sys.argv[1], os.O_RDWR), 8)
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where native readers tell of panics that are caught
+    for stream in (1, 2):  # where native readers tell of panics that are caught, and others of what they find
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     for number in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it, between two jobs
