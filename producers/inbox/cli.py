@@ -25,6 +25,7 @@ from bus.cli.options import (
     PrefixOption,
     RegistryOption,
     cluster,
+    refuse_beside,
 )
 from bus.errors import ConfigInvalid, InputRefused
 from bus.health import serving
@@ -38,6 +39,21 @@ from producers.inbox.inbox import Inbox
 from producers.inbox.settings import InboxSettings
 
 log = structlog.get_logger(__name__)
+ROUTE = ("register", "pattern", "mapping", "delimiter", "encoding", "layout", "partial", "max_delete_share")
+SAME = ("agency", "state", "companion", "catalog", "prefix", "codes", "codes_on")
+KEYS = {
+    **{name: f"{name} under [[route]]" for name in ROUTE},
+    **{name: name for name in SAME},
+    "file_format": "format under [[route]]",
+    "settle": "settle_seconds",
+    "poll": "poll_seconds",
+    "metrics_port": "port under [metrics]",
+    "kafka": "bootstrap_servers under [kafka]",
+    "registry": "url or topic under [registry]",
+    "cluster_file": "[kafka] and [registry]",
+}
+"""Where a ``--config`` file says what an option does."""
+
 app = typer.Typer(no_args_is_help=True, help="Publish the exports that are put into a folder.")
 
 
@@ -48,6 +64,7 @@ def inbox() -> None:
 
 @app.command()
 def watch(
+    context: typer.Context,
     directory: Annotated[Path, typer.Argument(help="Folder into which exports are put.")],
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file for several registers, instead of the options.")
@@ -91,6 +108,8 @@ def watch(
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     if metrics_file and not once:
         raise ConfigInvalid("--metrics-file: goes with --once; a watcher that stays serves them on --metrics-port")
+    if config:
+        refuse_beside(config, context, KEYS)
     where = cluster(kafka, registry, cluster_file)
     options: dict[str, Any] = {"kafka": where.kafka, "registry": where.registry, "catalog": catalog, "prefix": prefix}
     route = {

@@ -1,6 +1,7 @@
 """``lienthong inbox watch`` as an office uses it: put a file in, find it in done/ or failed/ with its report."""
 
 import asyncio
+import inspect
 import json
 import os
 import signal
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from bus.cli import main
+from bus.settings import KafkaSettings, RegistrySettings
+from producers.inbox.cli import KEYS, watch
+from producers.inbox.settings import InboxSettings, Metrics, Route
 from tests.exports import export, people
 from tests.producing import CASE, IDENTITY, WARD, events, person, prepare, registry_settings
 
@@ -165,6 +169,33 @@ def test_several_registers_go_by_folder_and_pattern_of_a_config_file(kafka, topi
     assert left(inbox / "ward")["done"] == ["cases.csv"]
     assert len(asyncio.run(events(kafka, topic_prefix))) == 3
     assert len(asyncio.run(events(kafka, topic_prefix, CASE, WARD))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        (["--partial"], "--partial (there: partial under [[route]])"),
+        (["--max-delete-share", "0.2"], "--max-delete-share (there: max_delete_share under [[route]])"),
+        (["--kafka", "b:1", "--settle", "3"], "--settle (there: settle_seconds), --kafka (there: bootstrap_servers"),
+    ],
+)
+def test_option_that_a_config_file_would_outrank_is_refused_with_its_place_in_the_file(
+    tmp_path, capsys, options, place
+):
+    config = tmp_path / "inbox.toml"
+    config.write_text(f'agency = "H29.5"\n[[route]]\nregister = "{IDENTITY}"\n')
+    code, told = once(["inbox", "watch", str(tmp_path), "--config", str(config), *options], capsys)
+    assert (code, place in told) == (3, True), told
+
+
+def test_every_option_of_the_watcher_is_a_key_of_the_file_or_about_the_run_alone():
+    keys = set(inspect.signature(watch).parameters) - {"context", "directory", "config", "metrics_file", "once"}
+    assert set(KEYS) == keys
+    tables = {"": InboxSettings, "[[route]]": Route, "[metrics]": Metrics}
+    tables |= {"[kafka]": KafkaSettings, "[registry]": RegistrySettings}
+    for option in keys - {"cluster_file"}:
+        names, _, table = KEYS[option].partition(" under ")
+        assert set(names.split(" or ")) <= {f.alias or name for name, f in tables[table].model_fields.items()}
 
 
 def test_wrong_settings_and_a_broker_that_is_away_are_named_and_leave_the_files_where_they_are(tmp_path, capsys):
