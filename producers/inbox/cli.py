@@ -27,7 +27,7 @@ from bus.cli.options import (
     cluster,
     refuse_beside,
 )
-from bus.errors import ConfigInvalid, InputRefused
+from bus.errors import ConfigInvalid, InputRefused, PathUnwritable
 from bus.health import serving
 from bus.log import configure
 from bus.metrics_file import metrics_kept
@@ -127,6 +127,8 @@ def watch(
     options |= {"codes": codes, "codes_on": codes_on.date() if codes_on else None}
     options |= {"poll_seconds": poll, "metrics": {"port": metrics_port}}
     settings = load_toml(config, InboxSettings) if config else _settings(options)
+    if not directory.is_dir():
+        raise PathUnwritable(f"{directory}: no such folder; correct the path, or make the folder first")
     configure(json=not sys.stderr.isatty())
     with metrics_kept(metrics_file if once else None):
         found = asyncio.run(_watch(directory, settings, once=once))

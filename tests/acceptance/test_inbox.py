@@ -29,6 +29,7 @@ COMMAND = str(Path(sys.executable).with_name("lienthong"))
 def office(kafka, topic_prefix, tmp_path):
     """The arguments of an inbox on a prepared bus, its folder the last of them."""
     asyncio.run(prepare(kafka, topic_prefix))
+    (tmp_path / "inbox").mkdir()
     return arguments(kafka, topic_prefix, tmp_path)
 
 
@@ -114,7 +115,6 @@ def test_killed_inbox_loses_nothing_and_sends_nothing_twice(office, kafka, topic
 def test_corrected_quarantine_file_is_put_back_into_the_inbox_as_it_is(office, kafka, topic_prefix, tmp_path, capsys):
     inbox = tmp_path / "inbox"
     command = [*office, *POLICE, "--pattern", "identity*", "--format", "tsv"]
-    inbox.mkdir()
     rows = [*people(5), person(6, sex="boy"), person(7, sex="lad")]
     export(inbox, rows, "identity.tsv", delimiter="\t")
     assert once(command, capsys)[0] == 0
@@ -212,6 +212,12 @@ def test_wrong_settings_and_a_broker_that_is_away_are_named_and_leave_the_files_
         found, told = once([*command, *options], capsys)
         assert (found, cause in told) == (code, True), told
     assert "a.csv" in left(inbox)[""]
+
+
+def test_mistyped_folder_is_refused_and_not_made(tmp_path, capsys):
+    code, told = once([*arguments("127.0.0.1:1", "mistyped", tmp_path), *POLICE], capsys)
+    assert (code, f"{tmp_path}/inbox: no such folder" in told.replace("\n", "")) == (3, True), told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_daemon_takes_what_comes_in_answers_probes_and_ends_on_sigterm(office, kafka, topic_prefix, tmp_path):
