@@ -32,7 +32,7 @@ from bus.health import serving
 from bus.log import configure
 from bus.metrics_file import metrics_kept
 from bus.names import TopicName
-from bus.settings import explain, load_toml
+from bus.settings import explain_options, load_toml
 from producers.filediff.job import DEFAULT_STATE, Kind
 from producers.filediff.place import held
 from producers.inbox.inbox import Inbox
@@ -138,13 +138,17 @@ def watch(
         raise InputRefused(f"{directory}: {found.failed} of {found.failed + found.done} files failed; see failed/")
 
 
+OPTIONS = {"settle_seconds": "settle", "poll_seconds": "poll", "port": "metrics-port"}
+"""Options that are not called as their fields."""
+
+
 def _settings(options: dict[str, Any]) -> InboxSettings:
     if options["agency"] is None or options["route"][0]["register"] is None:
         raise ConfigInvalid("an inbox needs --register and --agency, or a --config file")
     try:
         return InboxSettings.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 async def _watch(directory: Path, settings: InboxSettings, *, once: bool) -> Inbox:

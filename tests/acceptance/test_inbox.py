@@ -214,6 +214,13 @@ def test_wrong_settings_and_a_broker_that_is_away_are_named_and_leave_the_files_
     assert "a.csv" in left(inbox)[""]
 
 
+def test_wrong_key_of_a_route_is_all_that_is_told(tmp_path, capsys):
+    config = tmp_path / "inbox.toml"
+    config.write_text(f'agency = "H29.5"\n[[route]]\nregister = "{IDENTITY}"\ndelimitre = ";"\n')
+    code, told = once(["inbox", "watch", str(tmp_path), "--config", str(config)], capsys)
+    assert (code, "route.0.delimitre: " in told, "at least 1" in told) == (3, True, False), told
+
+
 def test_mistyped_folder_is_refused_and_not_made(tmp_path, capsys):
     code, told = once([*arguments("127.0.0.1:1", "mistyped", tmp_path), *POLICE], capsys)
     assert (code, f"{tmp_path}/inbox: no such folder" in told.replace("\n", "")) == (3, True), told
