@@ -55,7 +55,7 @@ soak-adapters: $(READY) ## Long proofs: eight writers for a minute, 200 kills in
 soak-replicas: $(READY) ## Long proofs: a daemon of a group cut off from everything, another frozen inside a transaction
 	$(BIN)/pytest --timeout 600 tests/fault/long_replica_cut.py
 
-fuzz: $(READY) ## Rubbish for every reader of foreign bytes, INPUTS=1000000 each; writes build/fuzz.json
+fuzz: $(READY) ## Rubbish for every reader of foreign bytes, 100,000 inputs each or INPUTS=1000000; writes build/fuzz.json
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
 
 bench: $(READY) ## Measure every path beside its peers; writes build/bench.json

@@ -17,6 +17,7 @@
     │   ├── BrokerUnavailable
     │   ├── RegistryUnavailable
     │   ├── DatabaseUnavailable
+    │   ├── DiskFull
     │   ├── RecordsUnreadable   what a broker itself wrote is damaged; its register waits
     │   ├── ParkedFull          parked events wait for the dead-letter topic, no more may
     │   ├── StateInUse          another run on this machine holds an adapter's state

@@ -1,10 +1,12 @@
 """What a process is told at its edge: TOML files and options, read once and passed on as frozen values."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from bus.errors import ConfigInvalid
 from bus.toml import parse_toml
@@ -58,9 +60,31 @@ def load_toml(path: Path, model: type[Model]) -> Model:
         raise ConfigInvalid(f"{path}: {explain(error)}") from error
 
 
-def explain(error: ValidationError) -> str:
-    """Each broken key with what was expected, in one line and without the values."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in found['loc']) or 'file'}: {found['msg'].removeprefix('Value error, ')}"
-        for found in error.errors(include_input=False, include_url=False)
-    )
+def explain(error: ValidationError, whole: str | None = "file") -> str:
+    """Each broken key with what was expected, in one line and without the values.
+
+    ``whole`` is the word for what no single key is to blame for; None for no word.
+    """
+    told = ((".".join(str(part) for part in found["loc"]) or whole, _expected(found)) for found in _broken(error))
+    return "; ".join(f"{where}: {expected}" if where else expected for where, expected in told)
+
+
+def explain_options(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+    """The same for values that came as options; ``names`` are those options that are not called as their fields."""
+    told = []
+    for found in _broken(error):
+        field = next((part for part in reversed(found["loc"]) if isinstance(part, str)), None)
+        option = field and f"option --{(names or {}).get(field, field).replace('_', '-')}: "
+        told.append(f"{option or ''}{_expected(found)}")
+    return "; ".join(told)
+
+
+def _broken(error: ValidationError) -> list[ErrorDetails]:
+    """Without lists that are said to be too short only since an item of theirs is broken."""
+    found = error.errors(include_input=False, include_url=False)
+    inside = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+    return [each for each in found if not (each["type"] == "too_short" and each["loc"] in inside)]
+
+
+def _expected(found: ErrorDetails) -> str:
+    return found["msg"].removeprefix("Value error, ")

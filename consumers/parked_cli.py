@@ -20,6 +20,7 @@ from bus.cli.options import (
     PrefixOption,
     RegistryOption,
     cluster,
+    refuse_beside,
 )
 from bus.errors import ConfigInvalid
 from bus.names import RegisterName
@@ -37,6 +38,15 @@ app = typer.Typer(
     add_completion=False,
     help="The events that a replica could not apply: list, show, replay, dismiss, forward.",
 )
+
+KEYS = {
+    "kafka": "bootstrap_servers under [kafka]",
+    "cluster_file": "[kafka] and [registry]",
+    "registry": "url or topic under [registry]",
+    "catalog": "catalog under [replica]",
+    "prefix": "prefix under [replica]",
+}
+"""Where a replica's file says what an option of ``replay`` does."""
 
 NOT_FOUND = STILL_PARKED = 1
 
@@ -137,6 +147,7 @@ def show(
 
 @app.command()
 def replay(
+    context: typer.Context,
     origins: OriginsArgument = None,
     database: DatabaseOption = None,
     config: ConfigOption = None,
@@ -162,6 +173,7 @@ def replay(
     """
     selection = _narrowed(_selection(origins, register, reason, since, until, limit), everything)
     if config is not None and database is None:
+        refuse_beside(config, context, KEYS)
         told = load_toml(config, ReplicaSettings)
         found = load_catalog(told.replica.catalog, prefix=told.replica.prefix)
         place = Place(told.replica.database, found, told.kafka, told.registry)

@@ -28,7 +28,7 @@ from bus.cli.options import (
 )
 from bus.errors import ConfigInvalid
 from bus.metrics_file import metrics_kept
-from bus.settings import explain
+from bus.settings import explain_options
 from producers.filediff.job import DEFAULT_STATE, FileJob, Kind, Outcome
 from producers.filediff.lines import ENCODINGS
 from producers.filediff.progress import ConsoleReporter
@@ -148,7 +148,7 @@ def _job(**options: object) -> FileJob:
     try:
         return FileJob.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error)) from error
 
 
 def _print(outcome: Outcome) -> None:

@@ -1,11 +1,13 @@
 """Options that many commands share, with the same names and help everywhere."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bus.errors import ConfigInvalid
 from bus.settings import KafkaSettings, RegistrySettings, Settings, load_toml
 
 KafkaOption = Annotated[
@@ -75,3 +77,23 @@ def cluster(kafka: str = DEFAULT_KAFKA, registry: str | None = None, file: Path 
         where = {"url": registry} if "://" in registry else {"topic": registry}
         told = told.model_copy(update={"registry": told.registry.model_copy(update=where)})
     return told
+
+
+def refuse_beside(file: Path, context: typer.Context, keys: Mapping[str, str]) -> None:
+    """What a configuration file says is not said on the command line as well, where it would count for nothing.
+
+    ``keys`` are the file's, by the parameter in whose place they stand. What the environment says is for commands
+    without a file. Raises ConfigInvalid, which names each such option and its key.
+    """
+    given = [
+        f"{each.opts[0]} (there: {keys[each.name]})"
+        for each in context.command.params
+        if each.name in keys and _typed(context, each.name)
+    ]
+    if given:
+        raise ConfigInvalid(f"{file} says it all, and would be used instead of {', '.join(given)}; write it there")
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

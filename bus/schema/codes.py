@@ -150,7 +150,7 @@ def _entry(row: Mapping[str, Any], file: str) -> Code:
     try:
         return _CODE.validate_python({"name": told.get("name_vi", ""), **told})
     except ValidationError as error:
-        raise CatalogInvalid(f"{file}: code {row.get('code', '?')}: {explain(error)}") from error
+        raise CatalogInvalid(f"{file}: code {row.get('code', '?')}: {explain(error, whole=None)}") from error
 
 
 def _state(entry: Code, *, wards: bool) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def open_desk(url: str) -> Desk:
 def _file(url: str) -> Path:
     scheme, slashes, path = url.partition(":///")
     if scheme != "sqlite" or not slashes or not path or path == ":memory:":
-        raise ConfigInvalid(f"replica.database: not a URL of a store; write {FORMS}")
+        raise ConfigInvalid(f"database: not a URL of a store; write {FORMS}")
     return Path(path)
 
 

@@ -29,7 +29,7 @@ from bus.cli.options import (
 from bus.errors import ConfigInvalid
 from bus.log import configure
 from bus.schema import load_register
-from bus.settings import explain
+from bus.settings import explain_options
 from producers.capture import install as installing
 from producers.capture.follow.daemon import serve
 from producers.capture.follow.settings import FollowSettings
@@ -258,11 +258,15 @@ def _ask(
     return installing.Ask(table, chosen, writer, Mapping.load(mapping, schema, lists.open().lists), way, on_truncate)
 
 
+OPTIONS = {"register_name": "register", "lease_seconds": "lease", "drain_seconds": "drain"}
+"""Options that are not called as their fields."""
+
+
 def _settings(**options: Any) -> FollowSettings:
     try:
         return FollowSettings.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 def _progress(read: int, put: int) -> None:

@@ -14,7 +14,7 @@ from bus.codes.opening import shipped_lists
 from bus.codes.topics import SUBJECT
 from bus.errors import ConfigInvalid
 from bus.schema.codes import CodeList
-from bus.settings import Settings, explain
+from bus.settings import Settings, explain_options
 from producers.filediff.job import FileJob, Outcome
 from producers.filediff.progress import Reporter
 from producers.filediff.run import publish_file
@@ -62,7 +62,7 @@ def _job(options: Mapping[str, Any]) -> FileJob:
     try:
         return FileJob.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error)) from error
 
 
 def _export(directory: Path, register: Register, codes: CodeList) -> Path:

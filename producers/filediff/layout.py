@@ -60,5 +60,5 @@ def layout_named(given: str) -> Layout:
         return Layout.model_validate({"column": columns})
     except ValidationError as error:
         raise ConfigInvalid(
-            f"--layout: {explain(error)}; write name:start:width for each column, or name a file"
+            f"--layout: {explain(error, whole=None)}; write name:start:width for each column, or name a file"
         ) from error

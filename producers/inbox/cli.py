@@ -25,19 +25,35 @@ from bus.cli.options import (
     PrefixOption,
     RegistryOption,
     cluster,
+    refuse_beside,
 )
-from bus.errors import ConfigInvalid, InputRefused
+from bus.errors import ConfigInvalid, InputRefused, PathUnwritable
 from bus.health import serving
 from bus.log import configure
 from bus.metrics_file import metrics_kept
 from bus.names import TopicName
-from bus.settings import explain, load_toml
+from bus.settings import explain_options, load_toml
 from producers.filediff.job import DEFAULT_STATE, Kind
 from producers.filediff.place import held
 from producers.inbox.inbox import Inbox
 from producers.inbox.settings import InboxSettings
 
 log = structlog.get_logger(__name__)
+ROUTE = ("register", "pattern", "mapping", "delimiter", "encoding", "layout", "partial", "max_delete_share")
+SAME = ("agency", "state", "companion", "catalog", "prefix", "codes", "codes_on")
+KEYS = {
+    **{name: f"{name} under [[route]]" for name in ROUTE},
+    **{name: name for name in SAME},
+    "file_format": "format under [[route]]",
+    "settle": "settle_seconds",
+    "poll": "poll_seconds",
+    "metrics_port": "port under [metrics]",
+    "kafka": "bootstrap_servers under [kafka]",
+    "registry": "url or topic under [registry]",
+    "cluster_file": "[kafka] and [registry]",
+}
+"""Where a ``--config`` file says what an option does."""
+
 app = typer.Typer(no_args_is_help=True, help="Publish the exports that are put into a folder.")
 
 
@@ -48,6 +64,7 @@ def inbox() -> None:
 
 @app.command()
 def watch(
+    context: typer.Context,
     directory: Annotated[Path, typer.Argument(help="Folder into which exports are put.")],
     config: Annotated[
         Path | None, typer.Option("--config", help="TOML file for several registers, instead of the options.")
@@ -91,6 +108,8 @@ def watch(
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     if metrics_file and not once:
         raise ConfigInvalid("--metrics-file: goes with --once; a watcher that stays serves them on --metrics-port")
+    if config:
+        refuse_beside(config, context, KEYS)
     where = cluster(kafka, registry, cluster_file)
     options: dict[str, Any] = {"kafka": where.kafka, "registry": where.registry, "catalog": catalog, "prefix": prefix}
     route = {
@@ -108,6 +127,8 @@ def watch(
     options |= {"codes": codes, "codes_on": codes_on.date() if codes_on else None}
     options |= {"poll_seconds": poll, "metrics": {"port": metrics_port}}
     settings = load_toml(config, InboxSettings) if config else _settings(options)
+    if not directory.is_dir():
+        raise PathUnwritable(f"{directory}: no such folder; correct the path, or make the folder first")
     configure(json=not sys.stderr.isatty())
     with metrics_kept(metrics_file if once else None):
         found = asyncio.run(_watch(directory, settings, once=once))
@@ -117,13 +138,17 @@ def watch(
         raise InputRefused(f"{directory}: {found.failed} of {found.failed + found.done} files failed; see failed/")
 
 
+OPTIONS = {"settle_seconds": "settle", "poll_seconds": "poll", "port": "metrics-port"}
+"""Options that are not called as their fields."""
+
+
 def _settings(options: dict[str, Any]) -> InboxSettings:
     if options["agency"] is None or options["route"][0]["register"] is None:
         raise ConfigInvalid("an inbox needs --register and --agency, or a --config file")
     try:
         return InboxSettings.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 async def _watch(directory: Path, settings: InboxSettings, *, once: bool) -> Inbox:

@@ -90,4 +90,4 @@ class InboxSettings(CodesFrom):
         try:
             return FileJob.model_validate(own | bus | more)
         except ValidationError as error:
-            raise ConfigInvalid(f"route for {route.register_name}: {explain(error)}") from error
+            raise ConfigInvalid(f"route for {route.register_name}: {explain(error, whole=None)}") from error

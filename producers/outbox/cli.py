@@ -27,7 +27,7 @@ from bus.cli.options import (
 )
 from bus.errors import ConfigInvalid
 from bus.log import configure
-from bus.settings import explain
+from bus.settings import explain_options
 from producers.outbox import install as installing
 from producers.outbox import parked_cli
 from producers.outbox.database import engine_at
@@ -124,11 +124,15 @@ def relay(
     asyncio.run(serve(settings, metrics_host, metrics_port, until_empty=until_empty))
 
 
+OPTIONS = {"register_name": "register", "lease_seconds": "lease", "drain_seconds": "drain", "shards": "shard"}
+"""Options that are not called as their fields."""
+
+
 def _settings(**options: Any) -> RelaySettings:
     try:
         return RelaySettings.model_validate(options)
     except ValidationError as error:
-        raise ConfigInvalid(f"option --{explain(error)}") from error
+        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 def _shard(text: str) -> tuple[int, int]:

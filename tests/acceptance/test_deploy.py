@@ -117,6 +117,17 @@ def test_example_configuration_shows_no_default_but_the_true_one():
     assert given["metrics"] == fields["metrics"].default.model_dump()
 
 
+def test_example_configuration_has_every_key_and_those_commented_out_with_their_defaults():
+    text = EXAMPLE.read_text("utf-8")
+    shown = tomllib.loads(re.sub(r"^# (?=(?!database)\w+ = )", "", text, flags=re.MULTILINE))
+    models = {name: field.annotation.model_fields for name, field in ReplicaSettings.model_fields.items()}
+    assert {table: set(keys) for table, keys in shown.items()} == {table: set(keys) for table, keys in models.items()}
+    given = tomllib.loads(text)
+    hidden = {(table, key) for table in shown for key in shown[table].keys() - given[table].keys()}
+    defaults = {(table, key): models[table][key].default for table, key in hidden}
+    assert {at for at in hidden if defaults[at] not in {shown[at[0]][at[1]], None}} == {("replica", "group")}
+
+
 def test_a_stop_ends_by_itself_before_systemd_kills(name, unit):
     assert float(unit["Service"]["TimeoutStopSec"]) > DRAIN_SECONDS[name] + 10
 

@@ -80,7 +80,10 @@ def test_every_command_on_files_runs_as_it_stands(office, capsys):
 
 
 def test_every_command_on_inboxes_runs_as_it_stands_until_it_is_told_to_stop(office):
-    for line in commands(1):
+    make, *watching = commands(1)
+    assert make == "mkdir inbox"
+    Path("inbox").mkdir()
+    for line in watching:
         command = [sys.executable, "-m", "bus", *words(line, office)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             first = process.stderr.readline()

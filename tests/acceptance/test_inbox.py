@@ -1,6 +1,7 @@
 """``lienthong inbox watch`` as an office uses it: put a file in, find it in done/ or failed/ with its report."""
 
 import asyncio
+import inspect
 import json
 import os
 import signal
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from bus.cli import main
+from bus.settings import KafkaSettings, RegistrySettings
+from producers.inbox.cli import KEYS, watch
+from producers.inbox.settings import InboxSettings, Metrics, Route
 from tests.exports import export, people
 from tests.producing import CASE, IDENTITY, WARD, events, person, prepare, registry_settings
 
@@ -25,6 +29,7 @@ COMMAND = str(Path(sys.executable).with_name("lienthong"))
 def office(kafka, topic_prefix, tmp_path):
     """The arguments of an inbox on a prepared bus, its folder the last of them."""
     asyncio.run(prepare(kafka, topic_prefix))
+    (tmp_path / "inbox").mkdir()
     return arguments(kafka, topic_prefix, tmp_path)
 
 
@@ -110,7 +115,6 @@ def test_killed_inbox_loses_nothing_and_sends_nothing_twice(office, kafka, topic
 def test_corrected_quarantine_file_is_put_back_into_the_inbox_as_it_is(office, kafka, topic_prefix, tmp_path, capsys):
     inbox = tmp_path / "inbox"
     command = [*office, *POLICE, "--pattern", "identity*", "--format", "tsv"]
-    inbox.mkdir()
     rows = [*people(5), person(6, sex="boy"), person(7, sex="lad")]
     export(inbox, rows, "identity.tsv", delimiter="\t")
     assert once(command, capsys)[0] == 0
@@ -167,6 +171,33 @@ def test_several_registers_go_by_folder_and_pattern_of_a_config_file(kafka, topi
     assert len(asyncio.run(events(kafka, topic_prefix, CASE, WARD))) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        (["--partial"], "--partial (there: partial under [[route]])"),
+        (["--max-delete-share", "0.2"], "--max-delete-share (there: max_delete_share under [[route]])"),
+        (["--kafka", "b:1", "--settle", "3"], "--settle (there: settle_seconds), --kafka (there: bootstrap_servers"),
+    ],
+)
+def test_option_that_a_config_file_would_outrank_is_refused_with_its_place_in_the_file(
+    tmp_path, capsys, options, place
+):
+    config = tmp_path / "inbox.toml"
+    config.write_text(f'agency = "H29.5"\n[[route]]\nregister = "{IDENTITY}"\n')
+    code, told = once(["inbox", "watch", str(tmp_path), "--config", str(config), *options], capsys)
+    assert (code, place in told) == (3, True), told
+
+
+def test_every_option_of_the_watcher_is_a_key_of_the_file_or_about_the_run_alone():
+    keys = set(inspect.signature(watch).parameters) - {"context", "directory", "config", "metrics_file", "once"}
+    assert set(KEYS) == keys
+    tables = {"": InboxSettings, "[[route]]": Route, "[metrics]": Metrics}
+    tables |= {"[kafka]": KafkaSettings, "[registry]": RegistrySettings}
+    for option in keys - {"cluster_file"}:
+        names, _, table = KEYS[option].partition(" under ")
+        assert set(names.split(" or ")) <= {f.alias or name for name, f in tables[table].model_fields.items()}
+
+
 def test_wrong_settings_and_a_broker_that_is_away_are_named_and_leave_the_files_where_they_are(tmp_path, capsys):
     inbox = tmp_path / "inbox"
     put(inbox, people(1), "a.csv", 1)
@@ -181,6 +212,19 @@ def test_wrong_settings_and_a_broker_that_is_away_are_named_and_leave_the_files_
         found, told = once([*command, *options], capsys)
         assert (found, cause in told) == (code, True), told
     assert "a.csv" in left(inbox)[""]
+
+
+def test_wrong_key_of_a_route_is_all_that_is_told(tmp_path, capsys):
+    config = tmp_path / "inbox.toml"
+    config.write_text(f'agency = "H29.5"\n[[route]]\nregister = "{IDENTITY}"\ndelimitre = ";"\n')
+    code, told = once(["inbox", "watch", str(tmp_path), "--config", str(config)], capsys)
+    assert (code, "route.0.delimitre: " in told, "at least 1" in told) == (3, True, False), told
+
+
+def test_mistyped_folder_is_refused_and_not_made(tmp_path, capsys):
+    code, told = once([*arguments("127.0.0.1:1", "mistyped", tmp_path), *POLICE], capsys)
+    assert (code, f"{tmp_path}/inbox: no such folder" in told.replace("\n", "")) == (3, True), told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_daemon_takes_what_comes_in_answers_probes_and_ends_on_sigterm(office, kafka, topic_prefix, tmp_path):

@@ -165,6 +165,21 @@ def test_what_is_wrong_is_one_line_and_a_code(replica, lienthong, arguments, cod
     assert told[2].count("\n") <= 1
 
 
+def test_database_that_is_no_url_is_told_by_a_name_that_holds_for_option_and_key(lienthong):
+    code, _, error = lienthong("parked", "list", "--database", "c.db")
+    assert (code, "replica.database" in error, "database: not a URL of a store; write sqlite:///" in error) == (
+        3,
+        False,
+        True,
+    )
+
+
+@pytest.mark.parametrize("option", ["--kafka", "--cluster", "--registry", "--catalog", "--prefix"])
+def test_replay_refuses_what_its_config_file_would_outrank(lienthong, tmp_path, option):
+    code, _, error = lienthong("parked", "replay", "--all", "--config", str(tmp_path / "replica.toml"), option, "x")
+    assert (code, f"{option} (there: " in error) == (3, True), error
+
+
 def test_every_command_of_the_page_runs_as_it_stands(replica, lienthong):
     asyncio.run(make_dead_letter_topic(replica.feed.kafka, replica.prefix))
     asyncio.run(replica.future.come())

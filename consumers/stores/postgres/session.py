@@ -54,9 +54,7 @@ class Session:
         try:
             given = conninfo_to_dict(url)
         except psycopg.ProgrammingError:
-            raise ConfigInvalid(
-                "replica.database: not a PostgreSQL URL; write postgresql://user@host/database"
-            ) from None
+            raise ConfigInvalid("database: not a PostgreSQL URL; write postgresql://user@host/database") from None
         self._conninfo = make_conninfo(url, **{name: value for name, value in CONNECT.items() if name not in given})
         self._read_only = read_only
         self._held: psycopg.Connection | None = None
@@ -90,7 +88,7 @@ class Session:
         except psycopg.OperationalError as error:
             words = " ".join(str(error).split())
             if any(word in words for word in LOGIN_REFUSED):
-                raise ConfigInvalid(f"{self.name}: {words}; correct replica.database") from None
+                raise ConfigInvalid(f"{self.name}: {words}; correct the database's URL") from None
             raise DatabaseUnavailable(f"{self.name}: {words}") from error
         try:
             connection.execute(SETTINGS)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import mssql, mysql, oracle, postgresql, sqlite
 
 from bus.bulk import BulkEncoder
 from bus.catalog import load_catalog
+from bus.cli import main
 from bus.codec import Encoder, decode, parse
 from bus.errors import ConfigInvalid
 from bus.event import Op
@@ -242,3 +243,19 @@ def test_right_that_mariadb_refuses_is_no_server_that_is_away(number, told):
     error = pymysql.err.OperationalError(number, "INSERT command denied to user 'x' for table 'y'")
     assert re.search(told, remedy(error))
     assert remedy(pymysql.err.OperationalError(2003, "Can't connect")) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--shard", "3/2"), "a shard is written k/n"),
+        (("--shard", "0/99"), "option --shard: Input should be less than"),
+        (("--lease", "0"), "option --lease: Input should be greater than 0"),
+        (("--transaction-rows", "0"), "option --transaction-rows: Input should be greater than"),
+    ],
+)
+def test_wrong_option_of_the_relay_is_told_by_its_own_name(capsys, option, told):
+    with pytest.raises(SystemExit) as exited:
+        main(["outbox", "relay", "--url", "sqlite:///a.db", "--agency", POLICE, "--register", IDENTITY, *option])
+    error = capsys.readouterr().err
+    assert (exited.value.code, told in error, "--file" in error) == (3, True, False), error
