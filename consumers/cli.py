@@ -38,7 +38,7 @@ from consumers.route import find_route
 from consumers.settings import ReplicaSettings
 from consumers.showing import shown_progress
 from consumers.stores import open_reader, open_store
-from consumers.stores.base import Slot
+from consumers.stores.model import Slot
 
 app = typer.Typer(
     no_args_is_help=True,

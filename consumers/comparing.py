@@ -17,7 +17,7 @@ from consumers.reading.ids import schema_ids
 from consumers.reading.rows import Reading
 from consumers.route import Route
 from consumers.stores import canonical_frame
-from consumers.stores.base import Partition, Position
+from consumers.stores.model import Partition, Position
 
 RUNS = 64  # of at most some thousand records each, as adapters send them
 

@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 import polars as pl
 
-from consumers.stores.base import ENVELOPE, Table
+from consumers.stores.model import ENVELOPE, Table
 
 
 def json_lines(rows: pl.DataFrame, table: Table) -> Iterator[str]:

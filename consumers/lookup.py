@@ -10,7 +10,7 @@ from typing import Any, Self
 from bus.errors import InputRefused
 from bus.names import AgencyCode, RegisterName, SubjectKind
 from consumers.stores import open_reader
-from consumers.stores.base import Change, Phase, Row, Slot
+from consumers.stores.model import Change, Phase, Row, Slot
 
 POINTERS = 8  # merges followed at most: a ring of them would be an error at the source
 FRESH_SECONDS = 1.0  # an as-of time may be told this long: an old one claims less, never more

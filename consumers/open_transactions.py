@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from consumers.stores.base import Partition
+from consumers.stores.model import Partition
 
 OPEN_SECONDS = 3.0
 """A transaction of ours is committed within a second; the broker ends a dead writer's after 10 s, anyone's after 30."""

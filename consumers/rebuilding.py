@@ -15,7 +15,8 @@ from consumers.replica import ReplicaDaemon
 from consumers.route import find_route
 from consumers.settings import ReplicaSettings
 from consumers.stores import open_desk, open_store
-from consumers.stores.base import Desk, Partition, Position, Slot
+from consumers.stores.base import Desk
+from consumers.stores.model import Partition, Position, Slot
 
 PICK_UP_SECONDS = 10.0  # a daemon looks every second; one that is at work on a fill moves its positions
 POLL_SECONDS = 0.25

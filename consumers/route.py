@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from bus.catalog import Catalog, Register, stem_of
 from bus.names import AgencyCode, TopicName
 from bus.topics.current import current_topics, moved_on
-from consumers.stores.base import Partition
+from consumers.stores.model import Partition
 
 
 @dataclass(frozen=True, slots=True)

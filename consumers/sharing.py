@@ -20,7 +20,7 @@ from bus.errors import BrokerUnavailable
 from bus.names import TopicName
 from bus.settings import KafkaSettings
 from consumers.route import Route
-from consumers.stores.base import Partition
+from consumers.stores.model import Partition
 
 log = structlog.get_logger(__name__)
 

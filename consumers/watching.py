@@ -19,7 +19,7 @@ from bus.errors import BusError, ClusterMismatch, Unavailable
 from bus.topics.current import current_topics, moved_on
 from bus.topics.ends import End, find_ends
 from consumers.route import Route
-from consumers.stores.base import Partition, Position
+from consumers.stores.model import Partition, Position
 
 log = structlog.get_logger(__name__)
 

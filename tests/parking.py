@@ -15,7 +15,7 @@ from bus.topics.cluster import create
 from bus.topics.plan import dead_letter_topic
 from consumers.settings import ReplicaSettings
 from consumers.stores import open_reader
-from consumers.stores.base import Parked
+from consumers.stores.model import Parked
 from tests.consuming import Feed
 from tests.producing import IDENTITY, registry_settings
 from tests.schemas import schema_text, with_field

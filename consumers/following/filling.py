@@ -19,7 +19,7 @@ from consumers.progress import Progress
 from consumers.reading.book import SchemaBook
 from consumers.route import Route
 from consumers.sharing import Share
-from consumers.stores.base import Partition, Phase, RegisterStatus, Slot
+from consumers.stores.model import Partition, Phase, RegisterStatus, Slot
 from consumers.thread import StoreThread
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,7 @@ from consumers.lane import kafka_partition
 from consumers.reading.book import SchemaBook
 from consumers.route import Route
 from consumers.sharing import Share, Sharing, first_of
-from consumers.stores.base import Partition, Phase, RegisterStatus, Slot
+from consumers.stores.model import Partition, Phase, RegisterStatus, Slot
 from consumers.thread import StoreThread
 from consumers.watching import Watch
 

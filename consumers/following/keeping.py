@@ -12,7 +12,7 @@ from consumers.lane import reached
 from consumers.reading.book import SchemaBook
 from consumers.route import Route
 from consumers.sharing import Share, first_of
-from consumers.stores.base import Partition, RegisterStatus, Slot
+from consumers.stores.model import Partition, RegisterStatus, Slot
 from consumers.thread import StoreThread
 
 LOOK_SECONDS = 1.0  # how soon is seen what other daemons have begun, finished, or brought up to where it was wanted

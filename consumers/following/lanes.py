@@ -15,7 +15,7 @@ from consumers.reading.book import SchemaBook
 from consumers.reading.choosing import decoder
 from consumers.route import Route
 from consumers.sharing import Share
-from consumers.stores.base import Partition, Position, RegisterStatus, Slot
+from consumers.stores.model import Partition, Position, RegisterStatus, Slot
 from consumers.thread import StoreThread
 
 Positions = Mapping[Partition, Position]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from consumers.stores.base import Phase, RegisterStatus
+from consumers.stores.model import Phase, RegisterStatus
 
 ASKED = "somebody asked for it"
 OUTLASTED = "the fill takes longer than deletes are kept"

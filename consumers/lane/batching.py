@@ -13,7 +13,7 @@ from consumers.reading.choosing import Decode
 from consumers.reading.decoded import park
 from consumers.reading.rows import Reading
 from consumers.route import Route
-from consumers.stores.base import Batch, Partition
+from consumers.stores.model import Batch, Partition
 
 
 class Batcher:

@@ -8,7 +8,7 @@ import polars as pl
 
 from bus.names import TopicName
 from bus.records import Records, Run
-from consumers.stores.base import Partition
+from consumers.stores.model import Partition
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from consumers.lane.batching import Batcher
 from consumers.lane.chunk import Chunk
 from consumers.lane.standing import Standing
 from consumers.parked.lot import ParkingLot
-from consumers.stores.base import Batch, Outcome, Partition, Slot
+from consumers.stores.model import Batch, Outcome, Partition, Slot
 from consumers.thread import StoreThread
 
 

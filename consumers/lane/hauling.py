@@ -16,7 +16,7 @@ from bus.records import Run
 from bus.settings import KafkaSettings
 from consumers.lane.chunk import Haul
 from consumers.route import Route
-from consumers.stores.base import Partition
+from consumers.stores.model import Partition
 
 HAUL_BYTES = 32 * 1024 * 1024  # of records in one batch: 20,000 of the usual size are 8 MB, but one may have a megabyte
 FETCH_BYTES = 1024 * 1024  # a partition's share of one fetch; twelve of them bound what waits in memory

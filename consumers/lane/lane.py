@@ -26,7 +26,7 @@ from consumers.reading.book import SchemaBook
 from consumers.reading.choosing import Decode
 from consumers.reading.ids import schema_ids
 from consumers.route import Route
-from consumers.stores.base import Partition, Slot
+from consumers.stores.model import Partition, Slot
 from consumers.thread import StoreThread
 
 STALL_SECONDS = 10.0  # a database or broker that has not answered for so long is told of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from consumers.stores.base import Advance, Partition, Position
+from consumers.stores.model import Advance, Partition, Position
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from bus.names import AgencyCode, RegisterName, TopicName
 from bus.settings import KafkaSettings
 from bus.topics import describe
 from consumers.parked.lot import ParkingLot
-from consumers.stores.base import Desk, Origin, Parked
+from consumers.stores.base import Desk
+from consumers.stores.model import Origin, Parked
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ from consumers.merging import merge
 from consumers.reading.book import SchemaBook
 from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Source
-from consumers.stores.base import Desk, Outcome, Parked, Replay, Slot
+from consumers.stores.base import Desk
+from consumers.stores.model import Outcome, Parked, Replay, Slot
 
 MADE_AGAIN = "its topic is none of the register's, or has been deleted and made again since: dismiss it"
 

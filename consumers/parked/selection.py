@@ -7,7 +7,8 @@ from itertools import groupby
 
 from bus.errors import ConfigInvalid, RegisterUnknown
 from bus.names import RegisterName
-from consumers.stores.base import Origin, Parked, Reader
+from consumers.stores.base import Reader
+from consumers.stores.model import Origin, Parked
 
 PAGE = 500  # events of one transaction
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table as Sheet
 
 from bus.log import masked
-from consumers.stores.base import Parked, ParkedCount
+from consumers.stores.model import Parked, ParkedCount
 
 
 def sheet_of(events: Sequence[Parked]) -> Sheet:

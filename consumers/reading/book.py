@@ -12,7 +12,7 @@ from bus.errors import CatalogInvalid, ClusterMismatch, SchemaUnknown
 from bus.names import SchemaId
 from bus.registry import Registered, SchemaRegistry
 from consumers.reading.decoded import OWN
-from consumers.stores.base import Table
+from consumers.stores.model import Table
 
 
 @dataclass(frozen=True, slots=True)

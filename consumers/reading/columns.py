@@ -23,7 +23,7 @@ from consumers.reading.block import MARK_BYTES, SEAM, BlockWriter, Unreadable, b
 from consumers.reading.decoded import Decoded, frame_schema
 from consumers.reading.resolve import STATEFUL, UUID, odd_texts, resolve
 from consumers.reading.rows import Reading, decode_rows
-from consumers.stores.base import Table
+from consumers.stores.model import Table
 
 BLOCK = 2_500  # messages: more decode no sooner, take more memory, and cost more when one of them is strange
 ROW_SLICE = 16  # at most so many messages of a strange block go the row way: 1 ms, as much as one more look

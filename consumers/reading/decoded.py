@@ -8,7 +8,7 @@ import polars as pl
 from bus.errors import BusError
 from bus.names import RegisterName
 from bus.records import Record
-from consumers.stores.base import ENVELOPE, Parked, Table
+from consumers.stores.model import ENVELOPE, Parked, Table
 
 OWN = frozenset({*ENVELOPE, "tombstone", "record"})
 """Columns of every frame of events, whatever the register."""

@@ -14,7 +14,7 @@ import polars as pl
 from bus.avro_types import ParsedType
 from consumers.reading.aliases import aimed
 from consumers.reading.block import Unreadable
-from consumers.stores.base import ENVELOPE, Table
+from consumers.stores.model import ENVELOPE, Table
 
 STATEFUL = "#stateful"
 """Column: whether there is a state at all. No Avro name starts with #."""

@@ -20,7 +20,7 @@ from bus.records import Record
 from consumers.reading.aliases import aimed
 from consumers.reading.decoded import Decoded, frame_schema, park
 from consumers.route import Source
-from consumers.stores.base import ENVELOPE, Parked, Table
+from consumers.stores.model import ENVELOPE, Parked, Table
 
 _PYTHON: Mapping[type[pl.DataType], tuple[type, ...]] = {
     pl.String: (str,),

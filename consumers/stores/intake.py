@@ -12,7 +12,7 @@ from functools import lru_cache
 import polars as pl
 
 from bus.errors import RowsRefused
-from consumers.stores.base import ENVELOPE, Table
+from consumers.stores.model import ENVELOPE, Table
 from consumers.stores.shape import ENVELOPE_COLUMNS, stored_columns
 
 LONGEST_KEY = 1000

@@ -11,7 +11,9 @@ import polars as pl
 
 from bus.errors import RegisterUnknown
 from bus.names import RegisterName, SubjectKind
-from consumers.stores.base import (
+from consumers.stores.feed import Cursor, new_era
+from consumers.stores.intake import Intake, take_in
+from consumers.stores.model import (
     Batch,
     Change,
     Origin,
@@ -27,8 +29,6 @@ from consumers.stores.base import (
     Slot,
     Table,
 )
-from consumers.stores.feed import Cursor, new_era
-from consumers.stores.intake import Intake, take_in
 from consumers.stores.owning import check_topics, is_repeated, no_fill
 from consumers.stores.parking import check_replay, dismissal_counts, replay_counts
 from consumers.stores.shape import Kind, check_names, stored_columns, stored_kinds, stored_schema

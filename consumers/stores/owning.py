@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from bus.errors import ClusterMismatch, Fenced
 from bus.names import RegisterName
-from consumers.stores.base import Advance, Partition, Position
+from consumers.stores.model import Advance, Partition, Position
 
 
 def is_repeated(register: RegisterName, advances: Sequence[Advance], held: Mapping[Partition, Position]) -> bool:

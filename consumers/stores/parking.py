@@ -9,7 +9,7 @@ from typing import Any
 
 from bus.errors import Unavailable
 from bus.names import RegisterName, TopicName
-from consumers.stores.base import Origin, Outcome, Parked, Replay, Table
+from consumers.stores.model import Origin, Outcome, Parked, Replay, Table
 
 
 def parked_values(parked: Parked) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from bus.errors import ConfigInvalid
 from bus.names import RegisterName, SubjectKind
-from consumers.stores.base import ENVELOPE, Table
+from consumers.stores.model import ENVELOPE, Table
 
 ENVELOPE_COLUMNS: Mapping[str, str] = {
     "_version": "version",

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from bus.names import AgencyCode
-from consumers.stores.base import ENVELOPE, Row, Table
+from consumers.stores.model import ENVELOPE, Row, Table
 from consumers.stores.shape import ENVELOPE_COLUMNS, Kind, stored_columns, stored_kinds
 
 

@@ -41,7 +41,8 @@ from consumers.reading.columns import ColumnDecoder
 from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Source
 from consumers.stores import MemoryStore, open_store
-from consumers.stores.base import Advance, Batch, Outcome, Partition, Position, Slot, Store
+from consumers.stores.base import Store
+from consumers.stores.model import Advance, Batch, Outcome, Partition, Position, Slot
 from tests.consuming import delete, upsert
 from tests.consuming import merge as merged_into
 from tests.parking import GARBAGE

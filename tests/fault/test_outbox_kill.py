@@ -17,7 +17,7 @@ from sqlalchemy import text
 from bus.crashpoints import NAMES
 from bus.names import RegisterName
 from consumers.stores import open_reader
-from consumers.stores.base import Slot
+from consumers.stores.model import Slot
 from tests.consuming import catch_up, following, held, replica_settings, until
 from tests.outbox import in_version_order, installed, kill_relay, outbox, relay_all, relay_settings
 from tests.producing import IDENTITY, events, person, prepare

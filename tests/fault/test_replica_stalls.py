@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 from consumers import gauging, replica
 from consumers.following import following as following_room
 from consumers.lane import hauling, lane
-from consumers.stores.base import Slot
+from consumers.stores.model import Slot
 from tests.consuming import Feed, counters, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
 from tests.stack import local_kafka, local_postgres

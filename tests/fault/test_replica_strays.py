@@ -9,7 +9,7 @@ from structlog.testing import LogCapture
 from bus.errors import Interrupted
 from consumers import replica
 from consumers.following import following as following_room
-from consumers.stores.base import Slot
+from consumers.stores.model import Slot
 from tests.consuming import Feed, counters, daemon_of, following, held, replica_settings, until, upsert
 from tests.producing import IDENTITY, prepare
 

@@ -3,8 +3,8 @@
 import psycopg
 from psycopg import errors
 
-from consumers.stores.base import Outcome, Phase, Slot, Table
 from consumers.stores.feed import new_era
+from consumers.stores.model import Outcome, Phase, Slot, Table
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.layout import drop_shadow, grant_again, grants_on, index_subject, make_views
 from consumers.stores.postgres.reader import one

@@ -6,9 +6,9 @@ import psycopg
 from psycopg import errors
 
 from bus.errors import ConfigInvalid
-from consumers.stores.base import Phase, Slot, Table
 from consumers.stores.feed import new_era
 from consumers.stores.graves import SECRET_BYTES
+from consumers.stores.model import Phase, Slot, Table
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.reader import is_laid_out, one, tables
 from consumers.stores.shape import SHADOW, STAGE, by_subject, describe, quote, recall, stored_kinds, view

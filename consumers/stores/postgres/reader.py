@@ -11,7 +11,8 @@ from psycopg import errors
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind, TopicName
-from consumers.stores.base import (
+from consumers.stores.feed import Cursor
+from consumers.stores.model import (
     Change,
     Origin,
     Parked,
@@ -24,7 +25,6 @@ from consumers.stores.base import (
     Slot,
     Table,
 )
-from consumers.stores.feed import Cursor
 from consumers.stores.parking import parked_of
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.session import Session

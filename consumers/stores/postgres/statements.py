@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from consumers.stores.base import Table
+from consumers.stores.model import Table
 from consumers.stores.shape import LAYOUT, SHADOW, STAGE, Kind, names, quote, stored_columns, stored_kinds
 
 TYPES: Mapping[Kind, str] = {

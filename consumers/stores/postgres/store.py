@@ -7,8 +7,8 @@ from datetime import datetime
 import psycopg
 
 from bus.names import RegisterName
-from consumers.stores.base import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.intake import take_in
+from consumers.stores.model import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.owning import check_topics, is_repeated, no_fill
 from consumers.stores.parking import dismissal_counts, origin_columns
 from consumers.stores.postgres import statements as sql

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import psycopg
 
-from consumers.stores.base import Batch, Outcome, Partition, Phase, Position, Replay, Slot, Table
 from consumers.stores.graves import hash_keys, outlive
 from consumers.stores.intake import Intake
+from consumers.stores.model import Batch, Outcome, Partition, Phase, Position, Replay, Slot, Table
 from consumers.stores.parking import check_replay, origin_columns, parked_values, reason_values, replay_counts
 from consumers.stores.postgres import statements as sql
 from consumers.stores.postgres.copying import copy_in, text_columns

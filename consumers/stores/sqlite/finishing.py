@@ -2,8 +2,8 @@
 
 import sqlite3
 
-from consumers.stores.base import Outcome, Phase, Slot, Table
 from consumers.stores.feed import new_era
+from consumers.stores.model import Outcome, Phase, Slot, Table
 from consumers.stores.shape import SHADOW, quote
 from consumers.stores.sqlite import statements as sql
 from consumers.stores.sqlite.layout import drop_shadow, index_subject, make_views

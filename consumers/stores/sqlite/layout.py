@@ -5,9 +5,9 @@ import sqlite3
 from pathlib import Path
 
 from bus.errors import ConfigInvalid
-from consumers.stores.base import Phase, Slot, Table
 from consumers.stores.feed import new_era
 from consumers.stores.graves import SECRET_BYTES
+from consumers.stores.model import Phase, Slot, Table
 from consumers.stores.shape import (
     LAYOUT,
     SHADOW,

@@ -12,7 +12,8 @@ import polars as pl
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind, TopicName
-from consumers.stores.base import (
+from consumers.stores.feed import Cursor
+from consumers.stores.model import (
     Change,
     Origin,
     Parked,
@@ -25,7 +26,6 @@ from consumers.stores.base import (
     Slot,
     Table,
 )
-from consumers.stores.feed import Cursor
 from consumers.stores.parking import parked_of
 from consumers.stores.shape import LAYOUT, quote, recall
 from consumers.stores.sqlite import statements as sql

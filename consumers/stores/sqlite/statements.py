@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from consumers.stores.base import Table
+from consumers.stores.model import Table
 from consumers.stores.shape import SHADOW, STAGE, names, quote, stored_columns, stored_kinds
 from consumers.stores.sqlite.types import TYPES
 

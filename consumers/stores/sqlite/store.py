@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bus.errors import RegisterUnknown
 from bus.names import RegisterName
-from consumers.stores.base import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.intake import take_in
+from consumers.stores.model import Batch, Origin, Outcome, Partition, Position, Replay, Slot, Table
 from consumers.stores.owning import check_topics, is_repeated, no_fill
 from consumers.stores.parking import check_replay, dismissal_counts, origins_text
 from consumers.stores.shape import SHADOW, check_names

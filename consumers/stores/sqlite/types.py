@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from consumers.stores.base import Table
+from consumers.stores.model import Table
 from consumers.stores.shape import Kind, stored_kinds, stored_schema
 
 TYPES: Mapping[Kind, str] = {

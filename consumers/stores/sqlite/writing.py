@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from consumers.stores.base import Batch, Outcome, Phase, Replay, Slot, Table
 from consumers.stores.graves import hash_keys, outlive
 from consumers.stores.intake import Intake
+from consumers.stores.model import Batch, Outcome, Phase, Replay, Slot, Table
 from consumers.stores.parking import origins_text, parked_values, reason_values, replay_counts
 from consumers.stores.shape import STAGE, quote
 from consumers.stores.sqlite import statements as sql

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from bus.names import RegisterName, SubjectKind, TopicName
-from consumers.stores.base import ENVELOPE, Advance, Batch, Outcome, Parked, Partition, Slot, Store, Table
+from consumers.stores.base import Store
+from consumers.stores.model import ENVELOPE, Advance, Batch, Outcome, Parked, Partition, Slot, Table
 
 ADDRESS = pl.Struct({"detail": pl.String(), "ward_code": pl.String()})
 NOON = datetime(2025, 7, 1, 12, 0, 0, 123_456, tzinfo=UTC)

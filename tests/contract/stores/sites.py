@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 
 from consumers.stores import MemoryStore, open_reader, open_store
-from consumers.stores.base import Reader, Store, Table
+from consumers.stores.base import Reader, Store
+from consumers.stores.model import Table
 from tests.contract.stores.building import ALL
 
 

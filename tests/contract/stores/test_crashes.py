@@ -13,7 +13,7 @@ import pytest
 
 from bus.errors import DatabaseUnavailable
 from consumers.stores import open_store
-from consumers.stores.base import Outcome, Replay, Slot
+from consumers.stores.model import Outcome, Replay, Slot
 from consumers.stores.postgres.writing import Writing
 from consumers.stores.sqlite import file as sqlite_file
 from tests.contract.stores.building import ALL, IDENTITY, Owner, delete, filled, frame, parked, upsert

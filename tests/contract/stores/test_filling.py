@@ -5,7 +5,7 @@ import pytest
 
 from bus.errors import Fenced, RegisterUnknown
 from bus.names import RegisterName
-from consumers.stores.base import Outcome, Phase, Slot
+from consumers.stores.model import Outcome, Phase, Slot
 from tests.contract.stores.building import (
     ALL,
     FULL_STATE,

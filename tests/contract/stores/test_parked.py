@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bus.errors import RowsRefused, Unavailable
-from consumers.stores.base import Origin, Outcome, ParkedCount, Replay, Slot
+from consumers.stores.model import Origin, Outcome, ParkedCount, Replay, Slot
 from tests.contract.stores.building import (
     IDENTITY,
     RESIDENCE,

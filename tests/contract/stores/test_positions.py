@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bus.errors import ClusterMismatch, Fenced
-from consumers.stores.base import Outcome, Slot
+from consumers.stores.model import Outcome, Slot
 from tests.contract.stores.building import IDENTITY, Owner, delete, filled, held, parked, upsert
 
 REGISTER = IDENTITY.register

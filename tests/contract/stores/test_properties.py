@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from consumers.stores import MemoryStore
-from consumers.stores.base import Slot, Store
+from consumers.stores.base import Store
+from consumers.stores.model import Slot
 from tests.contract.stores.building import IDENTITY, Owner, delete, merge, upsert
 from tests.contract.stores.sites import site
 

@@ -6,7 +6,7 @@ import pytest
 
 from bus.errors import DatabaseUnavailable, RegisterUnknown
 from bus.names import RegisterName, SubjectKind
-from consumers.stores.base import Slot
+from consumers.stores.model import Slot
 from tests.contract.stores.building import (
     ALL,
     FULL_STATE,

@@ -14,7 +14,7 @@ import pytest
 
 from bus.errors import ConfigInvalid, DatabaseUnavailable, Fenced
 from consumers.stores import open_reader, open_store
-from consumers.stores.base import Outcome, Slot
+from consumers.stores.model import Outcome, Slot
 from consumers.stores.postgres import session
 from consumers.stores.postgres.writing import Writing
 from tests.contract.stores.building import ALL, IDENTITY, RESIDENCE, Owner, filled, held, parked, upsert

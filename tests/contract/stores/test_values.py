@@ -8,7 +8,7 @@ from polars.testing import assert_frame_equal
 
 from bus.errors import RowsRefused
 from consumers.stores import canonical_frame
-from consumers.stores.base import Outcome, Slot
+from consumers.stores.model import Outcome, Slot
 from tests.contract.stores.building import FULL_STATE, IDENTITY, NOON, Owner, filled, frame, held, merge, upsert
 
 REGISTER = IDENTITY.register

@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from consumers.stores.base import Outcome
+from consumers.stores.model import Outcome
 from tests.contract.stores.building import FULL_STATE, IDENTITY, Owner, delete, filled, held, merge, upsert
 
 

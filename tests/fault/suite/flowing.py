@@ -12,7 +12,8 @@ from bus import kafka as clients
 from bus.errors import BusError
 from bus.names import RegisterName
 from consumers.stores import open_reader
-from consumers.stores.base import Reader, Slot
+from consumers.stores.base import Reader
+from consumers.stores.model import Slot
 from tests.fault.suite.source import Exports, Source
 from tests.fault.suite.world import PARTITIONS, REGISTERS, ReplicaPlace, World
 from tests.producing import IDENTITY

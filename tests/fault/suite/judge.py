@@ -19,7 +19,8 @@ from consumers.comparing import compare, read_topics
 from consumers.reading.book import SchemaBook
 from consumers.route import find_route
 from consumers.stores import open_reader
-from consumers.stores.base import Origin, Reader, Slot
+from consumers.stores.base import Reader
+from consumers.stores.model import Origin, Slot
 from producers.decoder import Decoder
 from tests.fault.suite.source import PROBES, Exports, key_of
 from tests.fault.suite.world import CIVIL, PREFIX, REGISTERS, ReplicaPlace, World

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from consumers.merging import Merged, merge
-from consumers.stores.base import ENVELOPE
+from consumers.stores.model import ENVELOPE
 
 SCHEMA = {**ENVELOPE, "tombstone": pl.Boolean(), "record": pl.UInt32(), "name": pl.String()}
 VERSIONS = st.sampled_from([1, 2, 3, 2**63 - 1, -(2**63)])

@@ -7,7 +7,7 @@ import pytest
 from bus.names import TopicName
 from bus.topics.ends import End
 from consumers.open_transactions import OPEN_SECONDS, OpenTransactions
-from consumers.stores.base import Partition, Position
+from consumers.stores.model import Partition, Position
 from consumers.watching import LogTime
 
 NOW = datetime(2026, 7, 6, tzinfo=UTC)

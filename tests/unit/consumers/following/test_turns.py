@@ -17,7 +17,7 @@ from consumers.following.turns import (
     next_turn,
     why_fill,
 )
-from consumers.stores.base import Phase, RegisterStatus
+from consumers.stores.model import Phase, RegisterStatus
 
 STATUS = RegisterStatus("resident.identity", Phase.READY, filling=False, fingerprint="one", generation=1)
 FACTS = Facts(moved=False, live_too_old=False, shadow_too_old=False, fingerprint="one")

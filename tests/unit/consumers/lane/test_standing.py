@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from consumers.lane.standing import Standing, reached
-from consumers.stores.base import Advance, Partition, Position
+from consumers.stores.model import Advance, Partition, Position
 
 FIRST, SECOND = Partition("t", 0), Partition("t", 1)
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

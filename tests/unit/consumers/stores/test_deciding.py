@@ -8,9 +8,9 @@ import pytest
 
 from bus.errors import ChangesExpired, ClusterMismatch, ConfigInvalid, Fenced
 from bus.names import RegisterName, TopicName
-from consumers.stores.base import Advance, Partition, Position
 from consumers.stores.feed import Cursor
 from consumers.stores.graves import hash_keys, outlive
+from consumers.stores.model import Advance, Partition, Position
 from consumers.stores.owning import check_topics, is_repeated
 from consumers.stores.shape import Kind, by_subject, describe, kind_of, recall, stored_columns, view
 from tests.contract.stores.building import ALL, IDENTITY, TAX
