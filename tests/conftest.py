@@ -10,10 +10,14 @@ import psycopg
 import pytest
 import structlog
 from confluent_kafka.admin import AdminClient
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.apicurio import apicurio
 from tests.stack import docker_wanted, local_kafka, local_postgres
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # a busy machine is no failure
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

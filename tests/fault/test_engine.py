@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -308,10 +308,5 @@ class Engine(RuleBasedStateMachine):
 def test_engine_keeps_step_with_its_log_and_its_twin_whatever_befalls_it() -> None:
     run_state_machine_as_test(
         Engine,
-        settings=settings(
-            max_examples=60,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=[HealthCheck.too_slow],
-        ),
+        settings=settings(max_examples=60, stateful_step_count=30),
     )

@@ -113,9 +113,7 @@ steps = st.one_of(
     st.builds(Step, st.just("fill"), batches),
     st.sampled_from([Step("begin"), Step("finish")]),
 )
-few = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+few = settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @few

@@ -59,7 +59,7 @@ EVENTS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(EVENTS)
 def test_an_event_comes_back_as_it_was(event: Event) -> None:
     value = codec.Encoder(SchemaId(7), PARSED).encode(event)
@@ -77,13 +77,13 @@ def decoded(body: bytes) -> Event | None:
         return None
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_random_bytes_are_refused_or_an_event(body: bytes) -> None:
     assert isinstance(decoded(body), Event | None)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(EVENTS, st.integers(0, 10_000), st.binary(max_size=12), st.integers(0, 12))
 def test_an_event_with_other_bytes_in_it_is_refused_or_an_event(event: Event, at: int, put: bytes, over: int) -> None:
     body = codec.body(PARSED, codec.record(event))
@@ -91,7 +91,7 @@ def test_an_event_with_other_bytes_in_it_is_refused_or_an_event(event: Event, at
     assert isinstance(decoded(body[:at] + put + body[at + over :]), Event | None)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(EVENTS, st.integers(1, 10_000))
 def test_a_body_cut_anywhere_is_refused(event: Event, at: int) -> None:
     body = codec.body(PARSED, codec.record(event))

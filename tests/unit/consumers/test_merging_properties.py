@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -67,7 +67,6 @@ def expected(events: Sequence[Event]) -> dict[str, int]:
     return newest
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_each_key_comes_to_its_newest_event_and_of_equal_ones_to_the_first(events: list[Event]) -> None:
     rows = merge(frame(events)).rows
@@ -75,7 +74,6 @@ def test_each_key_comes_to_its_newest_event_and_of_equal_ones_to_the_first(event
     assert rows.columns == [name for name in SCHEMA if name != "tombstone"]
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_every_event_is_a_row_or_superseded_or_a_tombstone(events: list[Event]) -> None:
     merged = merge(frame(events))
@@ -83,7 +81,6 @@ def test_every_event_is_a_row_or_superseded_or_a_tombstone(events: list[Event]) 
     assert merged.tombstones == len(echoes(events))
 
 
-@settings(deadline=None)
 @given(EVENTS)
 def test_merging_again_changes_nothing(events: list[Event]) -> None:
     once = merge(frame(events))
@@ -92,7 +89,6 @@ def test_merging_again_changes_nothing(events: list[Event]) -> None:
     assert (again.superseded, again.tombstones) == (0, 0)
 
 
-@settings(deadline=None)
 @given(EVENTS, st.randoms(use_true_random=False))
 def test_how_different_keys_are_interleaved_does_not_matter(events: list[Event], random: Any) -> None:
     lanes = {key: [event for event in events if event[0] == key] for key, _, _ in events}
@@ -105,7 +101,6 @@ def test_how_different_keys_are_interleaved_does_not_matter(events: list[Event],
     assert (one.superseded, one.tombstones) == (other.superseded, other.tombstones)
 
 
-@settings(deadline=None)
 @given(EVENTS, st.integers(0, 30))
 def test_a_batch_cut_in_two_comes_to_the_same_rows(events: list[Event], at: int) -> None:
     whole = frame(events)

@@ -31,7 +31,7 @@ def town() -> dict[str, pl.DataFrame]:
 
 
 @given(seed=st.integers(min_value=0, max_value=2**63 - 1))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_every_state_of_any_seed_keeps_its_registers_rules(seed: int):
     for register, states in city(1_200, seed).items():
         assert broken(load_register(register)[-1], states).is_empty(), register

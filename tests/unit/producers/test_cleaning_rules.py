@@ -419,7 +419,7 @@ TEXTS = st.lists(st.one_of(LETTERS, st.text(max_size=12), st.none()), min_size=1
 
 
 @pytest.mark.parametrize("name", sorted(REPEATABLE))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(TEXTS)
 def test_cleaning_twice_changes_nothing_more(name, values):
     once = run(REPEATABLE[name], *values)
@@ -430,7 +430,7 @@ def test_cleaning_twice_changes_nothing_more(name, values):
 
 
 @pytest.mark.parametrize("name", sorted({**CLEANERS, **PARSERS}))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(TEXTS)
 def test_no_value_differs_without_an_entry(name, values):
     account = run({**CLEANERS, **PARSERS}[name], *values)
@@ -439,7 +439,7 @@ def test_no_value_differs_without_an_entry(name, values):
         assert before == after or place in told
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TEXTS)
 def test_text_comes_out_in_nfc_as_the_registers_want_it(values):
     for value in run(CLEANERS["text"], *values).values.drop_nulls():
@@ -448,7 +448,7 @@ def test_text_comes_out_in_nfc_as_the_registers_want_it(values):
         assert not any(unicodedata.category(letter) == "Cc" for letter in value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.text(st.sampled_from("NguyÔnThÞ ®é·µabc019"), max_size=10), min_size=1, max_size=4),
     st.sampled_from(Encoding),
@@ -458,7 +458,7 @@ def test_decoded_text_is_nfc_or_refused(values, encoding):
     assert all(unicodedata.is_normalized("NFC", value) for value in account.values.drop_nulls())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dates(date(1800, 1, 1), date(2300, 12, 31)), st.sampled_from(["%d/%m/%Y", "%m/%Y", "%Y", "%Y-%m-%d"]))
 def test_date_says_as_much_as_the_cell_did_and_no_more(day, form):
     cell = day.strftime(form) if day.year >= 1000 else None
@@ -466,13 +466,13 @@ def test_date_says_as_much_as_the_cell_did_and_no_more(day, form):
     assert one(PARSERS["date"], cell) == day.strftime(wanted)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(61, 150_000))
 def test_day_number_of_a_spreadsheet_is_its_day(number):
     assert one((dates(("excel",)),), str(number)) == (date(1899, 12, 30) + timedelta(days=number)).isoformat()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.from_regex(r"[0-9]{9}", fullmatch=True), st.from_regex(r"(?:[- ]?[0-9]{3})?", fullmatch=True))
 def test_tax_code_is_never_made_valid_by_more_than_a_proven_zero(code, branch):
     found = one(PARSERS["tax_id"], code + branch)

@@ -60,7 +60,7 @@ def there_and_back(state, schema):
 def test_frame_and_decoded_event_have_the_same_fingerprint(register):
     schema = load_register(register)[-1]
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=60, database=None)
     @given(st.lists(record(schema.state), min_size=1, max_size=4))
     def holds(states):
         assert of(states, schema) == of([there_and_back(state, schema) for state in states], schema)
@@ -73,7 +73,7 @@ def test_frame_and_decoded_event_have_the_same_fingerprint(register):
 def test_different_states_have_different_fingerprints():
     schema = load_register("dossier.case")[-1]
 
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=100, database=None)
     @given(record(schema.state), record(schema.state))
     def holds(one, other):
         assert (of([one], schema) == of([other], schema)) == (one == other)

@@ -37,14 +37,14 @@ CELLS = st.text(st.sampled_from('ab ,;"\nễ\u00a0\\#'), max_size=3)
 LINES = st.lists(CELLS, max_size=4).map(",".join)
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=300, database=None)
 @given(st.lists(LINES, min_size=0, max_size=8), st.sampled_from(["\n", "\r\n"]), st.integers(1, 9))
 def test_chunk_size_and_way_of_reading_make_no_difference(lines, end, rows):
     content = end.join(["x,y,z", *lines, ""]).encode()
     assert read(content) == read(content, rows) == by_row(content)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), max_size=8))
 def test_whatever_is_quoted_by_the_rules_is_read_back(rows):
     quoted = ("\n".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows)).encode()

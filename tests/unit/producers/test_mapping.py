@@ -299,7 +299,7 @@ def test_source_that_does_not_fit_is_told(columns, told):
 CELLS = st.one_of(st.none(), st.text(st.sampled_from("aàÐ 01/9\u00a0\u0301-ễ?"), max_size=8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=8))
 def test_every_row_comes_out_in_its_place_and_every_original_can_be_told(rows):
     fields = {

@@ -47,7 +47,7 @@ SOUND = {
     TIMED: {"id": "ab", "on": "2020-02-29", "at": "2026-07-06T09:30:00+07:00", "seen_at": None},
 }
 """Flat registers, which may go by columns, and for points in time one of no register."""
-GENERATED = settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+GENERATED = settings(max_examples=150, database=None, suppress_health_check=list(HealthCheck))
 SPELLINGS = st.sampled_from(
     ["1985-03-12", "19850312", "1985-W11-2", "1985-3-12", "1985-02-29", "0001-01-01", "9999-12-31", "10000-01-01", ""]
 )

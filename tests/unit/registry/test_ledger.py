@@ -146,7 +146,7 @@ deletions = st.tuples(st.sampled_from("ab"), st.integers(1, 3)).map(
 tombstones = st.tuples(st.sampled_from("ab"), st.integers(1, 3)).map(lambda said: (key(*said), None))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(entries | deletions | tombstones, max_size=8))
 def test_reading_a_topic_twice_is_reading_it_once(said):
     once, twice = ledger(*said), ledger(*said, *said)
@@ -154,7 +154,7 @@ def test_reading_a_topic_twice_is_reading_it_once(said):
     assert once.next_release("a", TEXT) == twice.next_release("a", TEXT)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.none(), st.binary(max_size=60) | st.none())
 def test_no_bytes_are_ever_fatal(key, value):
     assert ledger((key, value)).subjects() == ()

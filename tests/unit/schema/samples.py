@@ -14,9 +14,7 @@ from bus.schema.envelope import ENVELOPE
 
 # No database: tests made of one function for many registers would share their failures in it. No shrinking: it takes
 # minutes over frames, and the first failure already names row, field and rule.
-GENERATED = settings(
-    max_examples=60, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+GENERATED = settings(max_examples=60, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 SAID = {"doc": "A sample.", "doc_vi": "Một ví dụ.", "pii": "none"}
 IDENTITY = {
     "personal_id": "079185000001",

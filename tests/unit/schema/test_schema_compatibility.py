@@ -165,7 +165,7 @@ fields = st.lists(
 ).map(lambda many: list({f["name"]: f for group in many for f in group}.values()))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(new=fields, old=fields)
 def test_what_the_official_package_refuses_is_refused_with_a_place(
     new: list[dict[str, Any]], old: list[dict[str, Any]]

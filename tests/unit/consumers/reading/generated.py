@@ -57,7 +57,7 @@ Avro = Any
 def examples(number: int) -> Any:
     """Settings for a property. Where LIENTHONG_HYPOTHESIS is ``long``: more examples, and the failing one made small."""
     phases = set(Phase) if LONG else set(Phase) - {Phase.shrink, Phase.explain}
-    return settings(max_examples=number * (20 if LONG else 1), phases=phases, deadline=None)
+    return settings(max_examples=number * (20 if LONG else 1), phases=phases)
 
 
 # --- schemas -----------------------------------------------------------------------------------------------------------
