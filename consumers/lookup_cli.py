@@ -1,7 +1,6 @@
 """``lienthong lookup``: one subject, with the source of every field."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +9,9 @@ from rich.table import Table as Sheet
 from bus.catalog import Agency, load_catalog
 from bus.cli import console, err, print_json
 from bus.cli.options import CatalogOption, JsonOption
-from bus.errors import ConfigInvalid
 from bus.names import AgencyCode
-from bus.settings import load_toml
 from consumers.lookup import Field, Replica, Subject
-from consumers.settings import ReplicaSettings
+from consumers.options import DatabaseOption, InsteadOption, chosen, database_of
 
 app = typer.Typer(add_completion=False)
 
@@ -23,15 +20,11 @@ NOT_FOUND = 1
 
 @app.command()
 def lookup(
+    context: typer.Context,
     kind: Annotated[str, typer.Argument(help="resident, business, dossier, or code.")],
     key: Annotated[str, typer.Argument(metavar="ID", help="Personal ID, enterprise code, dossier code, or unit id.")],
-    database: Annotated[
-        str | None,
-        typer.Option("--database", envvar="LIENTHONG_DATABASE", help="sqlite:///file or postgresql://… of a replica."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file instead.")
-    ] = None,
+    database: DatabaseOption = None,
+    config: InsteadOption = None,
     catalog: CatalogOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,7 +32,7 @@ def lookup(
 
     Code 0 when there is something, 1 when the replica holds nothing of it.
     """
-    with Replica.open(_database(database, config)) as replica:
+    with Replica.open(database_of(chosen(context, database, config))) as replica:
         found = replica.get(kind, key)
         if found is None:
             filled = "" if replica.ready() else "; the replica is still filling, so it may come"
@@ -49,14 +42,6 @@ def lookup(
         print_json(_document(found))
     else:
         _print(found, load_catalog(catalog).agencies)
-
-
-def _database(database: str | None, config: Path | None) -> str:
-    if database is not None:
-        return database
-    if config is not None:
-        return load_toml(config, ReplicaSettings).replica.database
-    raise ConfigInvalid("which replica? name it with --database sqlite:///file, or --config replica.toml")
 
 
 def _document(found: Subject) -> dict[str, Any]:

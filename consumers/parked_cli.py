@@ -26,6 +26,7 @@ from bus.errors import ConfigInvalid
 from bus.names import RegisterName
 from bus.registry import open_registry
 from bus.settings import KafkaSettings, RegistrySettings, load_toml
+from consumers.options import DatabaseOption, InsteadOption, chosen, database_of
 from consumers.parked import showing
 from consumers.parked.forwarder import Forwarder
 from consumers.parked.replaying import Replayer, Tally
@@ -50,13 +51,6 @@ KEYS = {
 
 NOT_FOUND = STILL_PARKED = 1
 
-DatabaseOption = Annotated[
-    str | None,
-    typer.Option("--database", envvar="LIENTHONG_DATABASE", help="sqlite:///file or postgresql://… of a replica."),
-]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", envvar="LIENTHONG_REPLICA", help="The replica's TOML file instead.")
-]
 OriginsArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[ORIGIN]...", help="These events: topic id/partition/offset, as listed.")
 ]
@@ -80,18 +74,11 @@ class Place:
     registry: RegistrySettings
 
 
-def _database(database: str | None, config: Path | None) -> str:
-    if database is not None:
-        return database
-    if config is not None:
-        return load_toml(config, ReplicaSettings).replica.database
-    raise ConfigInvalid("which replica? name it with --config replica.toml, or --database sqlite:///file")
-
-
 @app.command(name="list")
 def list_command(
+    context: typer.Context,
     database: DatabaseOption = None,
-    config: ConfigOption = None,
+    config: InsteadOption = None,
     reason: ReasonOption = None,
     register: RegisterOption = None,
     since: SinceOption = None,
@@ -105,7 +92,7 @@ def list_command(
     """Show parked events, a page at a time, in order of their origins; keys are masked."""
     selection = _selection(None, register, reason, since, until)
     [start] = read_origins([after]) if after else [None]
-    with open_reader(_database(database, config)) as reader:
+    with open_reader(database_of(chosen(context, database, config))) as reader:
         events = selection.page(reader, limit, start)
         counts = reader.parked_counts()
     rest = str(events[-1].origin) if len(events) == limit else None
@@ -123,9 +110,10 @@ def list_command(
 
 @app.command()
 def show(
+    context: typer.Context,
     origin: Annotated[str, typer.Argument(metavar="ORIGIN", help="topic id/partition/offset, as listed.")],
     database: DatabaseOption = None,
-    config: ConfigOption = None,
+    config: InsteadOption = None,
     whole: Annotated[
         bool, typer.Option("--bytes", help="Key, value and headers as well. Personal data: look and forget.")
     ] = False,
@@ -133,7 +121,7 @@ def show(
 ) -> None:
     """Show one parked event: why, from where, since when. Code 1 when there is none of this origin."""
     [wanted] = read_origins([origin])
-    with open_reader(_database(database, config)) as reader:
+    with open_reader(database_of(chosen(context, database, config))) as reader:
         event = reader.parked_event(wanted)
     if event is None:
         err.print("no event of this origin is parked")
@@ -150,7 +138,7 @@ def replay(
     context: typer.Context,
     origins: OriginsArgument = None,
     database: DatabaseOption = None,
-    config: ConfigOption = None,
+    config: InsteadOption = None,
     reason: ReasonOption = None,
     register: RegisterOption = None,
     since: SinceOption = None,
@@ -172,15 +160,16 @@ def replay(
     register is being filled.
     """
     selection = _narrowed(_selection(origins, register, reason, since, until, limit), everything)
-    if config is not None and database is None:
-        refuse_beside(config, context, KEYS)
-        told = load_toml(config, ReplicaSettings)
+    meant = chosen(context, database, config)
+    if isinstance(meant, Path):
+        refuse_beside(meant, context, KEYS)
+        told = load_toml(meant, ReplicaSettings)
         found = load_catalog(told.replica.catalog, prefix=told.replica.prefix)
         place = Place(told.replica.database, found, told.kafka, told.registry)
     else:
         reached = cluster(kafka, registry, cluster_file)
         found = load_catalog(catalog, prefix=prefix)
-        place = Place(_database(database, config), found, reached.kafka, reached.registry)
+        place = Place(meant, found, reached.kafka, reached.registry)
     tally = asyncio.run(_replay(place, selection, dry=dry_run))
     _tell(tally, dry=dry_run, as_json=as_json)
     if tally.still_parked:
@@ -210,9 +199,10 @@ def _tell(tally: Tally, *, dry: bool, as_json: bool) -> None:
 
 @app.command()
 def dismiss(
+    context: typer.Context,
     origins: OriginsArgument = None,
     database: DatabaseOption = None,
-    config: ConfigOption = None,
+    config: InsteadOption = None,
     reason: ReasonOption = None,
     register: RegisterOption = None,
     since: SinceOption = None,
@@ -227,13 +217,13 @@ def dismiss(
     The replica goes on without these changes until a newer event of the same subject comes. Code 5 when not confirmed.
     """
     selection = _narrowed(_selection(origins, register, reason, since, until, limit), everything)
-    with open_desk(_database(database, config)) as desk:
-        chosen = [[each.origin for each in page] for page in selection.pages(desk)]
-        count = sum(map(len, chosen))
+    with open_desk(database_of(chosen(context, database, config))) as desk:
+        pages = [[each.origin for each in page] for page in selection.pages(desk)]
+        count = sum(map(len, pages))
         if count and not yes:
             what = f"{count:,} parked events would be given up"
             confirm(f"{what}. Do so?", f"{what}; run again with --yes")
-        gone = sum(desk.dismiss(page) for page in chosen)
+        gone = sum(desk.dismiss(page) for page in pages)
     if as_json:
         print_json({"dismissed": gone})
     else:

@@ -88,12 +88,13 @@ def refuse_beside(file: Path, context: typer.Context, keys: Mapping[str, str]) -
     given = [
         f"{each.opts[0]} (there: {keys[each.name]})"
         for each in context.command.params
-        if each.name in keys and _typed(context, each.name)
+        if each.name in keys and typed(context, each.name)
     ]
     if given:
         raise ConfigInvalid(f"{file} says it all, and would be used instead of {', '.join(given)}; write it there")
 
 
-def _typed(context: typer.Context, name: str) -> bool:
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line, rather than in the environment or nowhere."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

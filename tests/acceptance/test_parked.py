@@ -174,6 +174,19 @@ def test_database_that_is_no_url_is_told_by_a_name_that_holds_for_option_and_key
     )
 
 
+@pytest.mark.parametrize("command", [["parked", "list"], ["lookup", "resident", "x"]])
+def test_typed_config_counts_before_the_environments_database_and_two_typed_are_refused(
+    lienthong, tmp_path, monkeypatch, command
+):
+    missing = str(tmp_path / "replica.toml")
+    both = lienthong(*command, "--config", missing, "--database", "sqlite:///a.db")
+    monkeypatch.setenv("LIENTHONG_DATABASE", "sqlite:////nowhere/replica.db")
+    typed, environment = lienthong(*command, "--config", missing), lienthong(*command)
+    assert [code for code, _, _ in (both, typed, environment)] == [3, 3, 4]
+    assert "each name a replica" in both[2]
+    assert "no such file" in typed[2]
+
+
 @pytest.mark.parametrize("option", ["--kafka", "--cluster", "--registry", "--catalog", "--prefix"])
 def test_replay_refuses_what_its_config_file_would_outrank(lienthong, tmp_path, option):
     code, _, error = lienthong("parked", "replay", "--all", "--config", str(tmp_path / "replica.toml"), option, "x")
