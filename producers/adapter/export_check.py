@@ -67,7 +67,10 @@ def _look_at_folders(settings: InboxSettings, inbox: Path, found: Checklist) -> 
             there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
             if not (there.is_dir() and os.access(there, os.R_OK | os.W_OK | os.X_OK)):
                 raise PathUnwritable(f"{folder}: {there} cannot be written by this user; give it the right to")
-            found.add("files", point, f"{folder} can be written")
+            if point == "inbox" and not folder.exists():
+                found.add("files", point, f"{folder} is not there yet; before the watcher starts: mkdir -p {folder}")
+            else:
+                found.add("files", point, f"{folder} can be written")
 
 
 def _export(route: Route, inbox: Path) -> Path | None:
