@@ -7,7 +7,7 @@ What must be true: code 0 within the deadline, every event with its effect once 
 import asyncio
 import signal
 import time
-from pathlib import Path
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -59,7 +59,7 @@ async def test_sigterm_in_the_middle_of_a_bootstrap_loses_and_doubles_nothing(
     settings = settings_for(kafka, topic_prefix, postgres_database, max_batch=20)
     await feed.send([upsert(number, 10) for number in range(2000)])
     daemon = daemons.start(settings, "replica.committed:3:STOP")
-    await noticed(lambda: is_frozen(daemon.pid))
+    await noticed(lambda: daemon.child.frozen)
     daemon.child.signal(signal.SIGCONT)
     await stopped(daemon, DRAIN)
     assert (daemon.waiting_for(), held(settings)) == (None, {})
@@ -67,21 +67,11 @@ async def test_sigterm_in_the_middle_of_a_bootstrap_loses_and_doubles_nothing(
     assert (len(held(settings)), counters(settings)) == (2000, {"applied": 2000})
 
 
-def is_frozen(pid):
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
-
-
 async def test_sigterm_while_the_database_does_not_answer_is_obeyed_at_the_deadline(
     feed, kafka, topic_prefix, postgres_database, daemons
 ):
     settings = settings_for(kafka, topic_prefix, postgres_database, drain_seconds=2)
-    await feed.send([upsert(1, 10)])
-    daemon = daemons.start(settings)
-    await daemon.ready()
-    with psycopg.connect(settings.replica.database) as blocking:
-        blocking.execute("LOCK TABLE _lienthong_registers IN ACCESS EXCLUSIVE MODE")
-        await feed.send([upsert(1, 20)])
-        await noticed(lambda: waits_for_a_lock(blocking))
+    async with hanging(feed, settings, daemons) as daemon:
         began = time.monotonic()
         daemon.child.signal(signal.SIGTERM)
         await noticed(lambda: daemon.waiting_for() in ({"replica": "stopping"}, None))
@@ -98,6 +88,16 @@ async def test_reload_while_the_database_does_not_answer_ends_the_process_to_be_
     feed, kafka, topic_prefix, postgres_database, daemons
 ):
     settings = settings_for(kafka, topic_prefix, postgres_database, drain_seconds=2)
+    async with hanging(feed, settings, daemons) as daemon:
+        daemon.child.signal(signal.SIGHUP)
+        assert await daemon.ended(2 + SOON) == Unavailable.exit_code
+    await catch_up(settings)
+    assert counters(settings) == {"applied": 2}
+
+
+@asynccontextmanager
+async def hanging(feed, settings, daemons):
+    """A daemon amid its second event, which the database does not let it commit."""
     await feed.send([upsert(1, 10)])
     daemon = daemons.start(settings)
     await daemon.ready()
@@ -105,10 +105,7 @@ async def test_reload_while_the_database_does_not_answer_ends_the_process_to_be_
         blocking.execute("LOCK TABLE _lienthong_registers IN ACCESS EXCLUSIVE MODE")
         await feed.send([upsert(1, 20)])
         await noticed(lambda: waits_for_a_lock(blocking))
-        daemon.child.signal(signal.SIGHUP)
-        assert await daemon.ended(2 + SOON) == Unavailable.exit_code
-    await catch_up(settings)
-    assert counters(settings) == {"applied": 2}
+        yield daemon
 
 
 def waits_for_a_lock(connection):
