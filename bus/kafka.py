@@ -149,6 +149,12 @@ async def consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIO
         await _leave(client)
 
 
+async def reach(settings: KafkaSettings) -> None:
+    """The cluster answers. Raises BrokerUnavailable, of a closed port at once: librdkafka tries on for 10 s."""
+    async with consumer(settings):
+        pass
+
+
 async def _leave(client: AIOKafkaConsumer) -> None:
     """Close a consumer. Its own ``stop`` breaks off where a fetch that has failed waits to be tried again.
 

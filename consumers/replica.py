@@ -155,12 +155,8 @@ class ReplicaDaemon:
         return routes
 
     async def _begin(self) -> list[Route]:
-        """Reach cluster, registry and database; from here on each register is followed by itself.
-
-        The cluster first, by a client that is told of a closed port at once: others try again for 10 s and more.
-        """
-        async with kafka.consumer(self._settings.kafka):
-            pass
+        """Reach cluster, registry and database; from here on each register is followed by itself."""
+        await kafka.reach(self._settings.kafka)
         for following in self.following:
             await following.book.refresh()
         await self._open_tables()

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 )
 
 from bus.errors import BrokerUnavailable
-from bus.kafka import told_plainly
+from bus.kafka import reach, told_plainly
 from bus.names import TopicName
 from bus.settings import KafkaSettings
 from bus.topics.facts import MISSING, TopicFacts
@@ -68,6 +68,7 @@ def _configured(facts: TopicFacts, config: Mapping[str, Any] | None) -> TopicFac
 
 async def count_brokers(admin: AdminClient, settings: KafkaSettings) -> int:
     """Brokers that the cluster has now. Raises BrokerUnavailable."""
+    await reach(settings)
     with told_plainly(settings):
         metadata = await asyncio.to_thread(admin.list_topics, timeout=settings.request_timeout_ms / 1000)
     return len(metadata.brokers)
