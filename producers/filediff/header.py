@@ -40,6 +40,11 @@ def check_mapped(file: str, header: Sequence[str], mapping: Mapping, delimiter: 
     other = next((word for sign, word in DELIMITERS.items() if sign != delimiter and sign in header[0]), None)
     if len(header) == 1 and other:
         raise FileRefused(f"{file}: {_separated(other, delimiter)}")
+    if not mapping.knows(given):  # a person's first row, which nobody is to read in an error
+        expected = ", ".join(dict.fromkeys(name for target in mapping.targets for name in target.columns))
+        raise FileRefused(
+            f"{file}: no header: the first row holds none of the mapping's columns; expected some of {expected}"
+        )
     try:
         mapping.check(given, file)
     except ConfigInvalid as error:  # of two that do not fit, the file is the one that is new

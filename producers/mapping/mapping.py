@@ -4,7 +4,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +18,7 @@ from producers.cleaning import Account, clean
 from producers.cleaning.dossier_codes import DATE_DIFFERS, date_differs
 from producers.cleaning.fonts import decode
 from producers.cleaning.wards import SAYS
+from producers.columns import nearest
 from producers.mapping.binding import Target, bind, encodings
 from producers.mapping.document import MappingFile, SourceForm
 from producers.mapping.reading import parse_mapping, read_mapping
@@ -77,6 +77,11 @@ class Mapping:
     def _bound(cls, file: MappingFile, text: str, schema: RegisterSchema, name: str, codes: Codes | None) -> Self:
         return cls(name, text, schema.register, file.source, bind(file, schema, codes or load_codes(), name), file)
 
+    def knows(self, columns: Iterable[str]) -> bool:
+        """Whether any of these is a column of the source."""
+        found = self._found(list(columns))
+        return any(name in found for target in self.targets for name in target.columns)
+
     def check(self, columns: Iterable[str], source: str = "the source") -> tuple[str, ...]:
         """The source's columns that no field is made of. Raises ConfigInvalid where one is missing or ambiguous."""
         given = list(columns)
@@ -85,7 +90,7 @@ class Mapping:
             for name in target.columns:
                 if name not in found:
                     raise ConfigInvalid(
-                        f"{self.name}: fields.{target.name}.from: {source} has no column {name}; {_like(name, given)}"
+                        f"{self.name}: fields.{target.name}.from: {source} has no column {name}; {nearest(name, given)}"
                     )
                 if len(found[name]) > 1:
                     raise ConfigInvalid(
@@ -192,9 +197,3 @@ def _between_fields(frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 def counts(told: pl.DataFrame, by: str) -> Counter[str]:
     """How many rows of an account there are for each rule or reason."""
     return Counter(dict(told.group_by(by).len().iter_rows()))
-
-
-def _like(name: str, given: list[str]) -> str:
-    """Only a name that resembles it is repeated: without a header, the first row would be a person's."""
-    near = get_close_matches(name, given, n=1)
-    return f"the nearest is {near[0]}" if near else f"none of its {len(given)} columns has a name like it"

@@ -20,6 +20,8 @@ def test_three_hundred_faults_lose_double_and_misorder_nothing(tmp_path):
         made.saboteur.kill_database()
         time.sleep(0.5)
         made.saboteur.mend()
+        made.saboteur.await_in_sync()
+        made.saboteur.broker_errors()
         made.storm(lambda: made.faults >= FAULTS and made.ledger.sigkills >= SIGKILLS, MANY)
         outcome = made.finish()
     assert outcome.verdict.clean, outcome.figures()

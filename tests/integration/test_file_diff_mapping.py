@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from bus.cli import main
-from bus.errors import ConfigInvalid, FileRefused
+from bus.errors import FileRefused, InputRefused
 from producers.cleaning.fonts import Encoding, decoding
 from tests.exports import run, text
 from tests.producing import events, prepare
@@ -141,7 +141,7 @@ async def test_state_from_the_tables_own_inverse_is_the_same_text(bus, tmp_path)
 async def test_mapping_that_does_not_fit_is_told_before_anything_is_sent(bus, tmp_path, content, told):
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigInvalid) as found:
+    with pytest.raises(InputRefused) as found:
         await run(*bus, tmp_path, tcvn3(tmp_path, NGOC), mapping=wrong)
     assert told in str(found.value)
     assert await events(*bus) == []
@@ -175,3 +175,11 @@ def test_command_line_shows_what_was_cleaned_and_where_it_is_told(bus, tmp_path,
     ):
         assert word in out
     assert "Ngọc" not in out + error
+
+
+async def test_export_without_a_header_is_refused_and_its_first_row_is_not_told(bus, tmp_path):
+    file = tmp_path / "export.csv"
+    file.write_text("079085000001,Nguyễn,Mẫu,12/03/1985,1\n079085000002,Trần,Thử,01/02/1990,2\n", encoding="utf-8")
+    with pytest.raises(FileRefused, match="no header") as found:
+        await run(*bus, tmp_path, file, mapping=EXAMPLE, encoding="utf-8")
+    assert not any(cell in str(found.value) for cell in ("079085000001", "Nguyễn", "Mẫu", "1985"))
