@@ -144,24 +144,24 @@ class Saboteur:
 
         More than there are would not do: of a topic's ``min.insync.replicas`` Kafka counts no more than its copies.
         """
-        for register in REGISTERS:
-            self._set_in_sync(self.world.topic(register), "3")
-        self.world.stack.node(self.chance.choice(BROKERS)).stop()
+        self._set_in_sync("3")
+        others = [number for number in BROKERS if number != controller_of(self.world)]
+        self.world.stack.node(self.chance.choice(others)).stop()
         self.struck.set()
         time.sleep(self.chance.uniform(0.5, 1.5))
-        for register in REGISTERS:
-            self._set_in_sync(self.world.topic(register), "2")
+        self._set_in_sync("2")
         self.ledger.fault("brokers answering errors")
 
-    def _set_in_sync(self, topic: str, count: str) -> None:
-        """Asked again while the cluster has no controller."""
+    def _set_in_sync(self, count: str) -> None:
+        """Of all registers' topics; asked again while the cluster has no controller."""
         entry = ConfigEntry("min.insync.replicas", count, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        topics = [self.world.topic(register) for register in REGISTERS]
+        resources = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry]) for topic in topics]
         deadline = time.monotonic() + IN_SYNC_SECONDS
         while True:
             try:
                 admin = self.world.admin()
-                for future in admin.incremental_alter_configs([resource], request_timeout=ASK_SECONDS).values():
+                for future in admin.incremental_alter_configs(resources, request_timeout=ASK_SECONDS).values():
                     future.result(30)
             except KafkaException:
                 if time.monotonic() > deadline:
