@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bus.crashpoints import crash_point
 from bus.disk import writing
+from producers.filediff.beside import Beside
 from producers.inbox.waiting import Entry, companions
 
 WRITABLE = "give the inbox the right to write"
@@ -113,10 +114,9 @@ def _add(path: Path, more: Mapping[str, Any]) -> None:
         told = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # a report cut off by a kill says less than what is added now
         told = {}
-    part = path.with_name(f".{path.name}.part")
-    part.touch(mode=0o600)
-    part.write_text(json.dumps(told | dict(more), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    report = Beside(path, WRITABLE)
+    report.write([(json.dumps(told | dict(more), ensure_ascii=False, indent=2) + "\n").encode()])
+    report.close(keep=True)
 
 
 def _stem(made: datetime, number: int, name: str) -> str:
