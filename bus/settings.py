@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -58,6 +58,14 @@ def load_toml(path: Path, model: type[Model]) -> Model:
         raise ConfigInvalid(f"{path}: not readable as TOML in UTF-8: {error}") from error
     except ValidationError as error:
         raise ConfigInvalid(f"{path}: {explain(error)}") from error
+
+
+def from_options(model: type[Model], names: Mapping[str, str], /, **given: Any) -> Model:
+    """What came as options. Raises ConfigInvalid, told as ``explain_options`` does with these names."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise ConfigInvalid(explain_options(error, names)) from error
 
 
 def explain(error: ValidationError, whole: str | None = "file") -> str:

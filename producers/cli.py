@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from bus import crashpoints
@@ -26,9 +25,8 @@ from bus.cli.options import (
     RegistryOption,
     cluster,
 )
-from bus.errors import ConfigInvalid
 from bus.metrics_file import metrics_kept
-from bus.settings import explain_options
+from bus.settings import from_options
 from producers.filediff.job import DEFAULT_STATE, FileJob, Kind, Outcome
 from producers.filediff.lines import ENCODINGS
 from producers.filediff.progress import ConsoleReporter
@@ -109,7 +107,9 @@ def file_command(
     """
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     where = cluster(kafka, registry, cluster_file)
-    job = _job(
+    job = from_options(
+        FileJob,
+        {},
         register_name=register,
         file=file,
         agency=agency,
@@ -142,13 +142,6 @@ def file_command(
         print_json(outcome.as_json())
     else:
         _print(outcome)
-
-
-def _job(**options: object) -> FileJob:
-    try:
-        return FileJob.model_validate(options)
-    except ValidationError as error:
-        raise ConfigInvalid(explain_options(error)) from error
 
 
 def _print(outcome: Outcome) -> None:

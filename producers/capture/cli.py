@@ -4,10 +4,9 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 
 from bus import crashpoints
@@ -26,10 +25,9 @@ from bus.cli.options import (
     RegistryOption,
     cluster,
 )
-from bus.errors import ConfigInvalid
 from bus.log import configure
 from bus.schema import load_register
-from bus.settings import explain_options
+from bus.settings import from_options
 from producers.capture import install as installing
 from producers.capture.follow.daemon import serve
 from producers.capture.follow.settings import FollowSettings
@@ -218,7 +216,9 @@ def run(
     crashpoints.arm(os.environ.get("LIENTHONG_CRASH_AT"))
     configure(json=not sys.stderr.isatty() if log_json is None else log_json)
     where = cluster(kafka, registry, cluster_file)
-    settings = _settings(
+    settings = from_options(
+        FollowSettings,
+        OPTIONS,
         url=url,
         table=table,
         agency=agency,
@@ -260,13 +260,6 @@ def _ask(
 
 OPTIONS = {"register_name": "register", "lease_seconds": "lease", "drain_seconds": "drain"}
 """Options that are not called as their fields."""
-
-
-def _settings(**options: Any) -> FollowSettings:
-    try:
-        return FollowSettings.model_validate(options)
-    except ValidationError as error:
-        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 def _progress(read: int, put: int) -> None:

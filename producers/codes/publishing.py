@@ -7,14 +7,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from bus.catalog import Catalog, Register, load_catalog
 from bus.codes.opening import shipped_lists
 from bus.codes.topics import SUBJECT
 from bus.errors import ConfigInvalid
 from bus.schema.codes import CodeList
-from bus.settings import Settings, explain_options
+from bus.settings import Settings, from_options
 from producers.filediff.job import FileJob, Outcome
 from producers.filediff.progress import Reporter
 from producers.filediff.run import publish_file
@@ -54,15 +52,8 @@ async def publish_codes(
         for register, codes in chosen(catalog, shipped_lists(schemas), list(names)):
             file = _export(Path(directory), register, codes)
             told = {"register_name": register.name, "agency": catalog.writers(register)[0], "file": file}
-            outcomes.append(await publish_file(_job({**options, **told}), reporter, now))
+            outcomes.append(await publish_file(from_options(FileJob, {}, **{**options, **told}), reporter, now))
     return outcomes
-
-
-def _job(options: Mapping[str, Any]) -> FileJob:
-    try:
-        return FileJob.model_validate(options)
-    except ValidationError as error:
-        raise ConfigInvalid(explain_options(error)) from error
 
 
 def _export(directory: Path, register: Register, codes: CodeList) -> Path:

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from pydantic import ValidationError
 
 from bus import crashpoints
 from bus.catalog import load_catalog
@@ -32,7 +31,7 @@ from bus.health import serving
 from bus.log import configure
 from bus.metrics_file import metrics_kept
 from bus.names import TopicName
-from bus.settings import explain_options, load_toml
+from bus.settings import from_options, load_toml
 from producers.filediff.job import DEFAULT_STATE, Kind
 from producers.filediff.place import held
 from producers.inbox.inbox import Inbox
@@ -145,10 +144,7 @@ OPTIONS = {"settle_seconds": "settle", "poll_seconds": "poll", "port": "metrics-
 def _settings(options: dict[str, Any]) -> InboxSettings:
     if options["agency"] is None or options["route"][0]["register"] is None:
         raise ConfigInvalid("an inbox needs --register and --agency, or a --config file")
-    try:
-        return InboxSettings.model_validate(options)
-    except ValidationError as error:
-        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
+    return from_options(InboxSettings, OPTIONS, **options)
 
 
 async def _watch(directory: Path, settings: InboxSettings, *, once: bool) -> Inbox:

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from bus import crashpoints
 from bus.cli import console
@@ -27,7 +26,7 @@ from bus.cli.options import (
 )
 from bus.errors import ConfigInvalid
 from bus.log import configure
-from bus.settings import explain_options
+from bus.settings import from_options
 from producers.outbox import install as installing
 from producers.outbox import parked_cli
 from producers.outbox.database import engine_at
@@ -103,7 +102,9 @@ def relay(
     configure(json=not sys.stderr.isatty() if log_json is None else log_json)
     where = cluster(kafka, registry, cluster_file)
     number, count = _shard(shard)
-    settings = _settings(
+    settings = from_options(
+        RelaySettings,
+        OPTIONS,
         url=url,
         agency=agency,
         register_name=register,
@@ -126,13 +127,6 @@ def relay(
 
 OPTIONS = {"register_name": "register", "lease_seconds": "lease", "drain_seconds": "drain", "shards": "shard"}
 """Options that are not called as their fields."""
-
-
-def _settings(**options: Any) -> RelaySettings:
-    try:
-        return RelaySettings.model_validate(options)
-    except ValidationError as error:
-        raise ConfigInvalid(explain_options(error, OPTIONS)) from error
 
 
 def _shard(text: str) -> tuple[int, int]:
