@@ -4,7 +4,8 @@ MOST_BYTES = 10  # a number of 64 bits
 
 
 def written(number: int) -> bytes:
-    rest = (number << 1) ^ (number >> 63)
+    """Of more than 64 bits too, which no reader takes."""
+    rest = number << 1 if number >= 0 else ~(number << 1)
     found = bytearray()
     while rest > 0x7F:
         found.append(rest & 0x7F | 0x80)

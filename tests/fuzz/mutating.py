@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from bus.varint import written
+
 Mutator = Callable[[Random, bytes], bytes]
 
 EXTREME = (0, 1, -1, 127, 128, 255, 2**15 - 1, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, -(2**31), -(2**63))
@@ -77,18 +79,8 @@ def inflate(random: Random, data: bytes) -> bytes:
     at, number = _place(random, data), random.choice(EXTREME) + random.choice((0, 0, 1, -1))
     width = random.choice((1, 2, 4, 8))
     low = number & ((1 << 8 * width) - 1)
-    form = random.choice((zigzag(number), low.to_bytes(width, "big"), low.to_bytes(width, "little")))
+    form = random.choice((written(number), low.to_bytes(width, "big"), low.to_bytes(width, "little")))
     return data[:at] + form + data[at + random.choice((len(form), 1, 0)) :]
-
-
-def zigzag(number: int) -> bytes:
-    rest = ((number << 1) ^ (number >> 127)) & ((1 << 70) - 1)
-    found = bytearray()
-    while rest > 0x7F:
-        found.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    found.append(rest)
-    return bytes(found)
 
 
 BINARY: Sequence[Mutator] = (cut, flip, flip, overwrite, insert, drop, repeat, inflate, inflate)

@@ -10,9 +10,9 @@ from bus import kafka as clients
 from bus.names import SchemaId
 from bus.registry import open_registry
 from bus.settings import KafkaSettings
+from bus.varint import written
 from producers.tail import Tail
 from tests.consuming import Feed, catch_up, counters, held, replica_settings, upsert
-from tests.fuzz.mutating import zigzag
 from tests.fuzz.targets.kafka import HEADER, PACK, batch, sealed
 from tests.parking import parked_in
 from tests.producing import IDENTITY, person, prepare, registry_settings
@@ -78,11 +78,11 @@ def inside(records: bytes, codec: int, count: int = 1) -> bytes:
     return sealed(bytes(header) + PACK[codec](records))
 
 
-LONG_HEADERS = b"\x00\x00\x00\x02k\x02v" + zigzag(9)
+LONG_HEADERS = b"\x00\x00\x00\x02k\x02v" + written(9)
 RUBBISH = {
     "records that are none": b"\xff" * 60,
     "fewer records than claimed": b"",
-    "headers that do not end": zigzag(len(LONG_HEADERS)) + LONG_HEADERS,
+    "headers that do not end": written(len(LONG_HEADERS)) + LONG_HEADERS,
     "bytes behind the last record": batch(0, 1)[HEADER.size :] + b"more",
 }
 

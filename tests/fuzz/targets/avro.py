@@ -17,12 +17,13 @@ from bus.event import Event, Op
 from bus.names import RegisterName, SchemaId
 from bus.records import COLUMNS, Record, Records
 from bus.schema.avsc import load_register
+from bus.varint import written
 from consumers.reading.book import table_of
 from consumers.reading.columns import ColumnDecoder
 from consumers.reading.rows import Reading, decode_rows
 from consumers.route import Source
 from tests.consuming import NOW, event
-from tests.fuzz.mutating import BINARY, JSON, Mutator, zigzag
+from tests.fuzz.mutating import BINARY, JSON, Mutator
 from tests.fuzz.target import Target
 from tests.producing import BUSINESS, IDENTITY, person
 
@@ -80,7 +81,7 @@ def values(register: str) -> list[bytes]:
 
 def hostile(register: str) -> list[bytes]:
     sample = values(register)[0]
-    lengths = [zigzag(number) for number in (2**31, 2**40, 2**62, -(2**31), -1)]
+    lengths = [written(number) for number in (2**31, 2**40, 2**62, -(2**31), -1)]
     cases = [sample[:5], sample[:5] + b"\xff" * 100_000, sample[:5] + bytes(100_000), sample * 100]
     return cases + [sample[:at] + length + sample[at + 1 :] for at in (5, 42, 43, 60) for length in lengths]
 

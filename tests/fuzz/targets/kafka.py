@@ -20,8 +20,9 @@ from bus.batches import OneByOne, Runs
 from bus.errors import BusError
 from bus.headers import read_tombstone, tombstone_headers
 from bus.records import FEW, Record, Records, Run, read_headers
+from bus.varint import written
 from tests.events import deleted, resident
-from tests.fuzz.mutating import BINARY, mutated, zigzag
+from tests.fuzz.mutating import BINARY, mutated
 from tests.fuzz.target import Target
 
 AT = TopicPartition("city.resident.identity", 3)
@@ -85,7 +86,7 @@ def bombs() -> list[bytes]:
         bomb(1, gzip.compress(zeros)),
         bomb(2, cramjam.snappy.compress_raw(zeros)),
         bomb(2, snappy_encode(zeros)),
-        bomb(2, zigzag(2**31) + b"\x00" * 40),
+        bomb(2, written(2**31) + b"\x00" * 40),
         bomb(2, b"\x82SNAPPY\x00\x00\x00\x00\x01\x00\x00\x00\x01" + b"\xff\xff\xff\xfc" + b"\x01" * 40),
         bomb(3, lz4_encode(zeros)),
         bomb(4, zstd_encode(zeros)),
@@ -106,7 +107,13 @@ def header_cases() -> list[bytes]:
     lengths = [
         each[:8] + struct.pack(">i", size) + each[12:] for each in (one,) for size in (-12, -13, 0, 2**31 - 1, 36)
     ]
-    records = [b"\x00" * 500, b"\x01" * 500, b"\xff" * 100_000, zigzag(-40) * 200, b"\x0c" + b"\x00" * 5 + b"\xff" * 20]
+    records = [
+        b"\x00" * 500,
+        b"\x01" * 500,
+        b"\xff" * 100_000,
+        written(-40) * 200,
+        b"\x0c" + b"\x00" * 5 + b"\xff" * 20,
+    ]
     loops = [sealed(one[:57] + struct.pack(">i", 70) + each) for each in records]
     return [*lying, *lengths, *loops, marker(0, b""), marker(0, b"\x00"), sealed(one[: HEADER.size])]
 
@@ -195,10 +202,10 @@ def records() -> Target:
 
 
 def encoded_headers(headers: list[tuple[str, bytes | None]]) -> bytes:
-    found = zigzag(len(headers))
+    found = written(len(headers))
     for name, value in headers:
-        found += zigzag(len(name.encode())) + name.encode()
-        found += zigzag(-1) if value is None else zigzag(len(value)) + value
+        found += written(len(name.encode())) + name.encode()
+        found += written(-1) if value is None else written(len(value)) + value
     return found
 
 
@@ -218,7 +225,7 @@ def tombstones() -> Target:
         encoded_headers(list({**told, "ce_recordversion": each}.items()))
         for each in (b"9" * 5_000, b"1_0", b"\xd9\xa1", b"")
     ]
-    cases += [zigzag(2**40), zigzag(-1), b"\xff" * 100_000, b"", encoded_headers([])]
+    cases += [written(2**40), written(-1), b"\xff" * 100_000, b"", encoded_headers([])]
     return Target(read_tombstones, samples, cases=cases)
 
 

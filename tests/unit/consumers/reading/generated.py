@@ -24,6 +24,7 @@ from bus.event import MARKER_KEY
 from bus.names import AgencyCode, RegisterName, SchemaId, TopicName
 from bus.records import COLUMNS, Record, Records
 from bus.schema.envelope import ENVELOPE
+from bus.varint import written
 from consumers.reading.book import table_of
 from consumers.reading.columns import ColumnDecoder
 from consumers.reading.decoded import Decoded
@@ -425,8 +426,8 @@ def _spoilt(value: bytes, damage: str, stream: Stream) -> bytes:
         "unknown": lambda: wire.prefix(SchemaId(12345)) + body,
         "foreign": lambda: wire.prefix(FOREIGN) + body,
         "version": lambda: wire.prefix(random.choice(list(stream.reading.writers))) + body,
-        "claim": lambda: value[: OP_AT + 1] + zigzag(random.choice(CLAIMS)) + value[OP_AT + 2 :],
-        "op": lambda: value[:OP_AT] + zigzag(random.choice([3, -1, -3, -4, 2**40, 2**62])) + value[OP_AT + 1 :],
+        "claim": lambda: value[: OP_AT + 1] + written(random.choice(CLAIMS)) + value[OP_AT + 2 :],
+        "op": lambda: value[:OP_AT] + written(random.choice([3, -1, -3, -4, 2**40, 2**62])) + value[OP_AT + 1 :],
         "utf8": lambda: bytes(0xFF if n >= OP_AT and byte > 0x7F else byte for n, byte in enumerate(value)),
         "rubbish": lambda: value[:5] + random.randbytes(random.randrange(80)),
         "empty": lambda: b"",
@@ -436,15 +437,6 @@ def _spoilt(value: bytes, damage: str, stream: Stream) -> bytes:
         "insert": lambda: value[:at] + random.randbytes(2) + value[at:],
         "headers": lambda: value,
     }[damage]()
-
-
-def zigzag(number: int) -> bytes:
-    number = (number << 1) ^ (number >> 63)
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*out, number])
 
 
 @st.composite
@@ -479,14 +471,14 @@ def _state_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:
 def as_columns(records: Sequence[Record]) -> Records:
     """The same records as the daemon has them."""
     rows = [(each.topic, each.partition, each.offset, each.timestamp, each.key, each.value) for each in records]
-    headers = [zigzag(len(each.headers)) + b"".join(map(_header, each.headers)) for each in records]
+    headers = [written(len(each.headers)) + b"".join(map(_header, each.headers)) for each in records]
     found = [(*row, text) for row, text in zip(rows, headers, strict=True)]
     return Records(pl.DataFrame(found, schema=COLUMNS, orient="row"))
 
 
 def _header(header: tuple[str, bytes | None]) -> bytes:
     return b"".join(
-        zigzag(-1 if each is None else len(each)) + (each or b"") for each in (header[0].encode(), header[1])
+        written(-1 if each is None else len(each)) + (each or b"") for each in (header[0].encode(), header[1])
     )
 
 

@@ -16,6 +16,7 @@ from bus import codec
 from bus.catalog import load_catalog
 from bus.names import AgencyCode, SchemaId, TopicName
 from bus.schema.avsc import load_all
+from bus.varint import written
 from consumers.reading import columns
 from consumers.reading.block import BlockWriter
 from consumers.reading.book import table_of
@@ -40,7 +41,6 @@ from tests.unit.consumers.reading.generated import (
     reading_of,
     schema_of,
     streams,
-    zigzag,
 )
 
 TEXT = [{"name": "id", "type": "string"}, {"name": "text", "type": ["null", "string"], "default": None}]
@@ -177,7 +177,7 @@ def test_lengths_that_claim_gigabytes_take_no_memory(claim: int, at: str, rest: 
     value = made.records[100].value
     body = value[: OP_AT + 1] if at == "key" else value[: value.index(b"k100", OP_AT + 6) + 4]
     body += b"\x00\x02" if at == "text" else b""
-    made.records[100] = replace(made.records[100], value=body + zigzag(claim) + rest)
+    made.records[100] = replace(made.records[100], value=body + written(claim) + rest)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert_same(made.reading, made.records)
     assert [each.offset for each in ColumnDecoder().decode(made.reading, as_columns(made.records)).parked] == [100]
@@ -335,7 +335,7 @@ def test_a_branch_number_out_of_range_is_the_one_corruption_that_columns_do_not_
     made.add()
     record = made.records[0]
     body = record.value[: record.value.rindex(b"k1") + 2]
-    sound, wrong = (replace(record, value=body + branch + b"\x02a") for branch in (zigzag(1), zigzag(2)))
+    sound, wrong = (replace(record, value=body + branch + b"\x02a") for branch in (written(1), written(2)))
     assert [each.reason for each in decode_rows(made.reading, [(0, wrong)]).parked] == ["body_invalid"]
     decoder = ColumnDecoder()
     assert decoder.decode(made.reading, as_columns([wrong])).events.equals(
