@@ -36,9 +36,8 @@ class Hauler:
         self._stack = AsyncExitStack()
         self._hearing: Hearing | None = None
         self._assigned = False
-        self._asking = False
-        self._asked_at = 0.0
-        """When the last haul ended, in monotonic seconds; 0 before the first."""
+        self._asked_until: float | None = 0.0
+        """When the last haul ended, in monotonic seconds: 0 before the first, None amid one."""
         self._run_size = max(max_batch // 4, 1)
         """Records of the largest run so far; before the first, a guess."""
         self._run_bytes = 1
@@ -110,19 +109,19 @@ class Hauler:
     def _silence_counts(self) -> Iterator[None]:
         """Between hauls a broker's silence says nothing: the client asks for more once all that it had is taken."""
         now = time.monotonic()
-        if self._hearing and self._asked_at:
-            self._hearing.heard_at = min(self._hearing.heard_at + now - self._asked_at, now)
-        self._asking = True
+        if self._hearing and self._asked_until:
+            self._hearing.heard_at = min(self._hearing.heard_at + now - self._asked_until, now)
+        self._asked_until = None
         try:
             yield
         finally:
-            self._asking, self._asked_at = False, time.monotonic()
+            self._asked_until = time.monotonic()
 
     def silent_seconds(self) -> float:
         """For how long the broker that was asked has not answered; 0 before the first haul."""
         if self._hearing is None:
             return 0.0
-        until = time.monotonic() if self._asking else self._asked_at
+        until = time.monotonic() if self._asked_until is None else self._asked_until
         return max(until - self._hearing.heard_at, 0.0)
 
     def watermarks(self, at: Partition) -> tuple[int | None, int | None]:
