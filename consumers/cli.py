@@ -38,6 +38,7 @@ from consumers.route import find_route
 from consumers.settings import ReplicaSettings
 from consumers.showing import shown_progress
 from consumers.stores import open_reader, open_store
+from consumers.stores.base import Store
 from consumers.stores.model import Slot
 
 app = typer.Typer(
@@ -82,8 +83,7 @@ async def _run(config: Path, settings: ReplicaSettings, *, until_caught_up: bool
 
 async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up: bool) -> ReplicaSettings | None:
     """Run one daemon to its end; gives the settings of the next one, where SIGHUP asked for it."""
-    catalog = _catalog(settings)
-    daemon = ReplicaDaemon(settings, catalog, open_store(settings.replica.database))
+    daemon = ReplicaDaemon(settings, *_needed(config, settings))
     successor: list[ReplicaSettings] = []
     reloading: list[threading.Timer] = []
     leaving = False
@@ -102,8 +102,7 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
             return
         try:
             read = load_toml(config, ReplicaSettings)
-            _catalog(read)
-            open_store(read.replica.database)
+            _needed(config, read)
         except BusError as error:
             log.warning("reload_refused", reason=error.reason, error=str(error))
             return
@@ -125,6 +124,14 @@ async def _run_once(config: Path, settings: ReplicaSettings, *, until_caught_up:
         timer.cancel()
     log.info("replica_stopped", **told)
     return successor[0] if successor else None
+
+
+def _needed(config: Path, settings: ReplicaSettings) -> tuple[Catalog, Store]:
+    """What a daemon is made of; nothing is opened yet. Raises ConfigInvalid with the file, and as ``load_catalog``."""
+    try:
+        return _catalog(settings), open_store(settings.replica.database)
+    except ConfigInvalid as error:
+        raise ConfigInvalid(f"{config}: {error}") from error
 
 
 @contextmanager

@@ -193,6 +193,7 @@ async def test_sighup_takes_a_new_list_of_registers_and_refuses_a_wrong_file(fee
         daemon.child.signal(signal.SIGHUP)
         await noticed(lambda number=number: len(daemons.logged("reload_refused")) == number + 1)
     assert "graves_days: 29 is less than the 30 days" in daemons.logged("reload_refused")[1]["error"]
+    assert all(line["error"].startswith(f"{daemon.config}: ") for line in daemons.logged("reload_refused"))
     daemon.config.write_text("[replica]\nagency = 7\n")
     daemon.child.signal(signal.SIGHUP)
     await noticed(lambda: len(daemons.logged("reload_refused")) == 3)
