@@ -81,6 +81,15 @@ def test_failed_file_takes_its_reports_along_and_the_report_says_why(inbox):
     assert len(list((inbox / "failed").iterdir())) == 3
 
 
+@pytest.mark.parametrize("cut", ["", '{"rows": '])
+def test_report_that_a_kill_cut_off_is_written_anew(inbox, cut):
+    taken = put(inbox)
+    taken.place("failed", "report.json").write_text(cut)
+    report = put_failed(taken, {"error": "file_refused"})
+    assert json.loads(report.read_text())["error"] == "file_refused"
+    assert report.stat().st_mode & 0o777 == 0o600
+
+
 def test_companion_goes_with_its_file(inbox):
     taken = put(inbox)
     (inbox / "a.ok").touch()

@@ -4,7 +4,8 @@ import datetime as dt
 import json
 import re
 import time
-from uuid import UUID
+from types import SimpleNamespace
+from uuid import UUID, uuid4
 
 import pymysql
 import pytest
@@ -22,6 +23,7 @@ from producers.outbox.cli import _duration, _shard
 from producers.outbox.connection import DRIVERS, _text, handle
 from producers.outbox.database import database_url, engine_at, remedy, told_plainly
 from producers.outbox.install import creation, install, removal
+from producers.outbox.relay import holding
 from producers.outbox.relay.encoding import RowEncoder, typed
 from producers.outbox.relay.lease import Lease
 from producers.outbox.relay.row import Row
@@ -147,8 +149,17 @@ def test_a_lease_is_one_owners_until_it_leaves_or_is_silent(tmp_path):
     first.leave()
     assert second.take() is not None
     assert not first.beat()
+    with engine.begin() as connection:
+        assert not first.remember(connection, "topic", {0: 1}), "what it marks late is not to count"
     assert taken(first) is not None
     engine.dispose()
+
+
+def test_ids_of_strangers_that_no_row_can_have_are_passed_over():
+    ours = str(uuid4()).encode()
+    ids = [ours, b"order-17", b"\xff", ours.replace(b"-", b"")]
+    records = [SimpleNamespace(headers=(("ce_id", each),), value=b"v") for each in ids]
+    assert list(holding._events(records)) == [(ours, False)]
 
 
 def test_a_new_division_of_the_keys_inherits_the_lowest_positions_and_fences_all_of_the_earlier_one(tmp_path):
